@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+# cryptvol: one non-recursive Makefile, no configure step. `make help` lists the targets.
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+O ?= obj
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/sbin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
+DESTDIR ?=
+
+CC ?= cc
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' "$(1)" "$(2)")
+
+# ---- rooms: who may include whom is checked by tests/lint/layers.py ----
+ROOMS ?= base crypto luks dm keyring block fs volume
+ROOM_base := base
+ROOM_crypto := base crypto
+ROOM_luks := base crypto luks
+ROOM_dm := base crypto dm
+ROOM_keyring := base keyring
+ROOM_block := base block
+ROOM_fs := base fs
+ROOM_volume := base crypto luks dm keyring block fs volume
+
+# ---- flags ----
+WARN := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wundef -Wpointer-arith \
+	-Wcast-qual -Wwrite-strings -Werror
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fno-strict-overflow
+ifeq ($(SAN),)
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+OPT ?= -O2
+else
+SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+OPT ?= -O1
+endif
+CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCRYPTVOL_VERSION='"$(VERSION)"' $(CPPFLAGS)
+CFLAGS_ALL := -std=gnu17 $(OPT) -g -pthread -fPIC $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
+LDFLAGS_ALL := -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
+LIBS := -ljson-c -largon2 -lcrypto -lkeyutils -lblkid -ldl
+# The CLI needs nothing on the target but libc: the libraries below are linked in (fewer system calls to start, nothing to install).
+LIBS_CLI := -l:libjson-c.a -l:libargon2.a -l:libcrypto.a -l:libkeyutils.a -l:libblkid.a -ldl
+ifneq ($(SAN),)
+LIBS_CLI := $(LIBS)
+endif
+
+STAMP_TEXT := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)
+
+# ---- sources ----
+SRC := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
+OBJ := $(SRC:%.c=$(O)/%.o)
+TOOL_SRC := $(wildcard tools/*.c)
+TOOL_OBJ := $(TOOL_SRC:%.c=$(O)/%.o)
+UNIT_SRC := $(foreach r,$(ROOMS),$(wildcard tests/unit/test_$(r)_*.c))
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(O)/unit/%)
+HEADERS := $(wildcard include/cryptvol/*.h)
+
+LIB_A := $(O)/libcryptvol.a
+LIB_SO := $(O)/libcryptvol.so.$(VERSION)
+CLI := $(O)/cryptvol
+
+export CRYPTVOL := $(abspath $(CLI))
+export BUILD := $(abspath $(O))
+
+.PHONY: all help clean FORCE
+all: $(LIB_A) $(LIB_SO) $(O)/libcryptvol.pc $(CLI) ## build the library and the CLI
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
+		printf '  %-14s %s\n' "$$t" "$$d"; done
+	@echo "  variables: O=obj PREFIX=/usr/local DESTDIR= CC=cc SAN=address,undefined V=1 ROOMS='base ...'"
+
+clean: ## remove the object folder
+	rm -rf $(O)
+
+# Changed flags rebuild everything.
+$(O)/flags.stamp: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(STAMP_TEXT))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(STAMP_TEXT))' >$@
+
+$(O)/%.o: %.c $(O)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# ---- library: an archive a room (tests link only what their room may use), one for all, and the shared object ----
+define room_rule
+$(O)/room_$(1).a: $$(patsubst %.c,$(O)/%.o,$$(wildcard src/$(1)/*.c))
+	@rm -f $$@
+	$$(Q)$$(AR) rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room_rule,$(r))))
+
+$(LIB_A): $(OBJ)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(LIB_SO): $(OBJ) src/libcryptvol.map
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-soname,libcryptvol.so.$(SOVERSION) -Wl,--version-script=src/libcryptvol.map $(if $(SAN),,-Wl,-z,defs) \
+		$(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(OBJ) $(LIBS)
+	@ln -sf $(@F) $(O)/libcryptvol.so.$(SOVERSION); ln -sf $(@F) $(O)/libcryptvol.so
+
+$(O)/libcryptvol.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: libcryptvol' \
+		'Description: encrypted volumes (LUKS2) straight on the Linux kernel' 'Version: $(VERSION)' \
+		'Requires.private: json-c libargon2 libcrypto blkid' 'Libs: -L$${libdir} -lcryptvol' 'Libs.private: -lkeyutils -ldl' \
+		'Cflags: -I$${includedir}' >$@
+
+$(CLI): $(TOOL_OBJ) $(LIB_A)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pie $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(TOOL_OBJ) $(LIB_A) $(LIBS_CLI)
+
+# ---- tests ----
+# A unit test named test_<room>_<file> links its room and the rooms below it; tests/unit/<name>.mk may add to UNIT_WRAP_<name>.
+-include $(wildcard tests/unit/*.mk)
+define unit_rule
+$(O)/unit/$(1): tests/unit/$(1).c tests/unit/check.h $$(foreach r,$$(ROOM_$(2)),$(O)/room_$$(r).a) $(O)/flags.stamp
+	@mkdir -p $$(@D)
+	$$(call say,TEST,$$@)
+	$$(Q)$$(CC) $$(CPPFLAGS_ALL) -Itests/unit -Isrc $$(CFLAGS_ALL) -MMD -MP $$(LDFLAGS_ALL) $$(UNIT_WRAP_$(1)) -o $$@ $$< \
+		-Wl,--start-group $$(foreach r,$$(ROOM_$(2)),$(O)/room_$$(r).a) -Wl,--end-group $$(LIBS)
+endef
+$(foreach s,$(UNIT_SRC),$(eval $(call unit_rule,$(basename $(notdir $(s))),$(word 2,$(subst _, ,$(basename $(notdir $(s))))))))
+
+unit: $(UNIT_BIN) ## build the unit tests
+check-unit: $(UNIT_BIN) ## run the unit tests
+	@fail=0; for t in $(UNIT_BIN); do echo "== $$t"; $$t; r=$$?; [ $$r = 0 ] || [ $$r = 77 ] || fail=1; done; exit $$fail
+.PHONY: unit check-unit
+
+-include $(wildcard mk/*.mk)
+-include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d)

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Device-mapper by its raw ioctls. Knows tables and names, nothing of LUKS. Source: the kernel's
+// uapi dm-ioctl.h and Documentation/admin-guide/device-mapper/.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cryptvol/crypto.h>
+
+struct err;
+struct secret;
+
+#define DM_DEVICE_NAME_MAX 127 /* bytes, without NUL */
+#define DM_DEVICE_UUID_MAX 128
+
+/* ---- tables ---- */
+
+enum dm_target_type {
+	DM_TARGET_LINEAR = 1,
+	DM_TARGET_CRYPT,
+	DM_TARGET_ERROR,
+	DM_TARGET_INTEGRITY,
+	DM_TARGET_OTHER
+};
+
+/* Optional parameters of the crypt target; each is used only where the target's version has it
+ * (dm_crypt_supports). */
+enum dm_crypt_flag {
+	DM_CRYPT_ALLOW_DISCARDS = 1u << 0,
+	DM_CRYPT_SAME_CPU_CRYPT = 1u << 1,
+	DM_CRYPT_SUBMIT_FROM_CRYPT_CPUS = 1u << 2,
+	DM_CRYPT_NO_READ_WORKQUEUE = 1u << 3,
+	DM_CRYPT_NO_WRITE_WORKQUEUE = 1u << 4,
+	DM_CRYPT_IV_LARGE_SECTORS = 1u << 5,
+	DM_CRYPT_HIGH_PRIORITY = 1u << 6,
+	DM_CRYPT_KEYRING = 1u << 7,	/* not a parameter: keys by keyring reference (1.15.0;
+					   trustworthy from 1.18.1) */
+	DM_CRYPT_SECTOR_SIZE = 1u << 8, /* not a flag: sector_size:N (1.17.0) */
+	DM_CRYPT_INTEGRITY = 1u << 9,	/* not a flag: integrity:N:alg (1.17.0) */
+};
+
+struct dm_crypt {
+	char cipher[CRYPTO_CIPHER_SPEC_MAX];
+	const struct secret *key; /* hex in the table; borrowed; NULL where key_description is used,
+				     or no key ("-") */
+	char key_description[256]; /* "logon:cryptsetup:..."; the table says
+				      :<key_bytes>:<key_description> */
+	uint32_t key_bytes;
+	uint64_t iv_offset_sectors;
+	uint64_t device_offset_sectors;
+	uint32_t sector_size_bytes;   /* 0 or 512 = not mentioned */
+	uint32_t flags;		      /* DM_CRYPT_* that are parameters */
+	char integrity[64];	      /* "16:aead", "" = none */
+	uint32_t integrity_key_bytes; /* integrity_key_size:N, 0 = not mentioned */
+};
+struct dm_linear {
+	uint64_t device_offset_sectors;
+};
+struct dm_integrity {
+	uint64_t offset_sectors;
+	uint32_t tag_bytes; /* 0 = "-" (from the internal hash) */
+	char mode;	    /* 'J' 'B' 'D' 'R' 'I' */
+	const char *params; /* the optional parameters as text, "" = none */
+	unsigned int n_params;
+};
+
+struct dm_target {
+	enum dm_target_type type;
+	char type_name[16];
+	uint64_t start_sectors, len_sectors; /* 512-byte units */
+	uint32_t dev_major, dev_minor;	     /* the device below (not for error) */
+	union {
+		struct dm_crypt crypt;
+		struct dm_linear linear;
+		struct dm_integrity integrity;
+	};
+};
+
+struct dm_table {
+	struct dm_target *targets; /* owner frees */
+	size_t n_targets;
+	bool readonly;
+};
+/** dm_table_free - targets that dm_query_table made. */
+void dm_table_free(struct dm_table *t);
+
+/** dm_format_params - a target's parameter string as the kernel wants it, in a secret (a hex key
+ * may be in it). -ENAMETOOLONG. */
+int dm_format_params(const struct dm_target *t, struct secret **ret, struct err *e);
+/** dm_parse_params - the reverse, for a table read back from the kernel. Keys come back as
+ * key_description or (hex) as ret_key. */
+int dm_parse_params(const char *type_name, const char *params, struct dm_target *ret,
+		    struct secret **ret_key, struct err *e);
+
+/* ---- the control device ---- */
+
+struct dm_control;
+/**
+ * dm_control_open - open /dev/mapper/control (made where it is missing), check the interface
+ * version. -EHOSTDOWN says what the host lacks, -EACCES no permission.
+ */
+int dm_control_open(struct dm_control **ret, struct err *e);
+void dm_control_close(struct dm_control *c);
+void dm_control_closep(struct dm_control **c);
+#define _cleanup_dm_ __attribute__((cleanup(dm_control_closep)))
+
+/** dm_target_version - version of target @name, loading its module if needed. -EHOSTDOWN with what
+ * is lacking. */
+int dm_target_version(struct dm_control *c, const char *name, uint32_t ret_version[3],
+		      struct err *e);
+/** dm_crypt_supports - bit set of enum dm_crypt_flag for the crypt target of this kernel. */
+int dm_crypt_supports(struct dm_control *c, uint32_t *ret_flags, struct err *e);
+
+/* How nodes and udev are handled. */
+enum dm_udev_mode {
+	DM_UDEV_AUTO = 0, /* udevd runs: cookie via libdevmapper (CLI), with our time limit; else
+			     the nodes are ours */
+	DM_UDEV_NO_COOKIE /* library, driver: primary-source flag in event_nr, then wait for the
+			     node; no semaphore anywhere */
+};
+enum dm_device_flag {
+	DM_DEVICE_PRIVATE =
+		1u << 0, /* keep LVM, multipath and udev's probes off (temporary and sub-devices) */
+	DM_DEVICE_READONLY = 1u << 1,
+};
+
+struct dm_mapping {
+	char name[DM_DEVICE_NAME_MAX + 1];
+	char uuid[DM_DEVICE_UUID_MAX + 1];
+	uint32_t major, minor;
+	uint32_t event_nr;
+	int32_t open_count;
+	uint32_t target_count;
+	bool suspended, readonly, live_table, inactive_table, deferred_remove;
+};
+
+/* Every call takes the device's name. -ENODEV: no such mapping. */
+
+/** dm_create - create (-EEXIST), load, resume, node; after a failure nothing is left. @key of the
+ * table may be in it: secure data. */
+int dm_create(struct dm_control *c, const char *name, const char *uuid, const struct dm_table *t,
+	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
+/** dm_load - put a table into the inactive slot. */
+int dm_load(struct dm_control *c, const char *name, const struct dm_table *t, struct err *e);
+/** dm_clear - drop the inactive table. */
+int dm_clear(struct dm_control *c, const char *name, struct err *e);
+/** dm_suspend - @noflush, @nolockfs as the kernel's flags. */
+int dm_suspend(struct dm_control *c, const char *name, bool noflush, bool nolockfs, struct err *e);
+/** dm_resume - resume; swaps an inactive table in; node afterwards. */
+int dm_resume(struct dm_control *c, const char *name, uint32_t device_flags, enum dm_udev_mode udev,
+	      struct err *e);
+/** dm_reload - load, suspend, resume; on failure the old table is live again. */
+int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
+	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
+int dm_rename(struct dm_control *c, const char *name, const char *new_name, enum dm_udev_mode udev,
+	      struct err *e);
+/** dm_remove - -EBUSY in use (retried for a moment: a probe may hold it). @deferred: remove when
+ * the last user goes. */
+int dm_remove(struct dm_control *c, const char *name, bool deferred, enum dm_udev_mode udev,
+	      struct err *e);
+/** dm_remove_cancel - cancel a deferred remove. */
+int dm_remove_cancel(struct dm_control *c, const char *name, struct err *e);
+int dm_query_info(struct dm_control *c, const char *name, struct dm_mapping *ret, struct err *e);
+/** dm_query_table - the live table. *ret_key: a hex key, or NULL (secret_free). */
+int dm_query_table(struct dm_control *c, const char *name, struct dm_table *ret,
+		   struct secret **ret_key, struct err *e);
+/** dm_query_status - status text of target @index, malloc'ed. */
+int dm_query_status(struct dm_control *c, const char *name, size_t index, char **ret,
+		    struct err *e);
+struct dm_dev {
+	uint32_t major, minor;
+};
+/** dm_query_deps - the devices below; at most @cap are written, *ret_n is the true count. */
+int dm_query_deps(struct dm_control *c, const char *name, struct dm_dev *ret, size_t cap,
+		  size_t *ret_n, struct err *e);
+/** dm_wait - wait until the event number passes @event_nr. */
+int dm_wait(struct dm_control *c, const char *name, uint32_t event_nr, struct err *e);
+struct dm_list_entry {
+	char name[DM_DEVICE_NAME_MAX + 1];
+	uint32_t major, minor;
+};
+/** dm_list - all mappings, malloc'ed array. */
+int dm_list(struct dm_control *c, struct dm_list_entry **ret, size_t *ret_n, struct err *e);
+
+/** dm_name_valid - what may be a mapping's name: 1..127 bytes, no '/', not "." or "..", no control
+ * character or blank; -EINVAL. */
+int dm_name_valid(const char *name, struct err *e);

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Volume keys in the kernel's keyring, so that dm-crypt finds them and nobody reads them back.
+// Source: keyrings(7), keyctl(2).
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct secret;
+
+/** keyring_volume_key_description - "cryptsetup:<uuid>-d<digest>", cryptsetup's own naming.
+ * -ENAMETOOLONG. */
+int keyring_volume_key_description(const char *uuid, unsigned int digest, char *buf, int cap,
+				   struct err *e);
+
+/**
+ * A logon key that dm-crypt can find from the calling thread. It lives in a keyring that ends with
+ * keyring_drop (or with the process); or, kept, in the mapping's own keyring "cryptvol:<name>"
+ * under the user keyring, described by the mapping's dm UUID, so that a later process can reload
+ * the live table with no passphrase. All of it must happen on the thread that issues the ioctl.
+ */
+struct keyring_hold {
+	int32_t ring;	/* the keyring that holds the key, 0 = none */
+	int32_t key;	/* the logon key, 0 = none (found through the ring) */
+	bool kept;	/* ring stays after keyring_drop */
+	bool linked;	/* ring is linked into the thread keyring */
+	char name[160]; /* kept: mapping name */
+};
+
+/** keyring_put - add @key as logon "<description>" in a ring that ends with the call. After a
+ * failure nothing is left. */
+int keyring_put(const char *description, const struct secret *key, struct keyring_hold *ret,
+		struct err *e);
+/** keyring_put_kept - the same, in the mapping's own ring, bound to @dm_name and @dm_uuid. An older
+ * ring of that name is revoked first. */
+int keyring_put_kept(const char *dm_name, const char *dm_uuid, const char *description,
+		     const struct secret *key, struct keyring_hold *ret, struct err *e);
+/**
+ * keyring_find_kept - link the ring of @dm_name into this thread's keyring, so that a reload finds
+ * the key. -ENOKEY: gone, or it belongs to another dm UUID.
+ */
+int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *ret,
+		      struct err *e);
+/** keyring_drop - unlink from the thread keyring; revoke and unlink what isn't kept. */
+void keyring_drop(struct keyring_hold *h);
+/** keyring_revoke_kept - on close: revoke the mapping's key and ring. No ring: success. */
+int keyring_revoke_kept(const char *dm_name, struct err *e);
+/** keyring_available - does this kernel have logon keys and thread keyrings? */
+bool keyring_available(void);

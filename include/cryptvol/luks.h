@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// The LUKS2 format (specification 1.1.4) over a file descriptor; LUKS1 as far as recognising and
+// dumping goes.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cryptvol/crypto.h>
+
+struct err;
+struct secret;
+
+/* ---- limits; beside each where it comes from ---- */
+#define LUKS_KEYSLOTS_MAX 32u /* checklist 2.3 */
+#define LUKS_TOKENS_MAX 32u
+#define LUKS_SEGMENTS_MAX 32u
+#define LUKS_DIGESTS_MAX 8u
+#define LUKS_FLAGS_MAX 32u
+#define LUKS_LABEL_BYTES 48u /* with NUL; specification 2.1 */
+#define LUKS_UUID_BYTES 40u
+#define LUKS_BIN_HEADER_BYTES 4096u
+#define LUKS_HEADER_MIN_BYTES (16u * 1024) /* binary + JSON, one copy */
+#define LUKS_HEADER_MAX_BYTES (4u * 1024 * 1024)
+#define LUKS_KEYSLOTS_AREA_MAX_BYTES (128u * 1024 * 1024)
+#define LUKS_AF_STRIPES 4000u
+#define LUKS_ANY (-1) /* any keyslot, digest, ... */
+
+/* ---- typed metadata: parsed once; past the parser nobody sees JSON ---- */
+
+enum luks_keyslot_type { LUKS_KEYSLOT_LUKS2 = 1, LUKS_KEYSLOT_REENCRYPT, LUKS_KEYSLOT_UNKNOWN };
+enum luks_priority { LUKS_PRIORITY_IGNORE = 0, LUKS_PRIORITY_NORMAL = 1, LUKS_PRIORITY_PREFER = 2 };
+
+struct luks_keyslot {
+	unsigned int id;
+	enum luks_keyslot_type type;
+	char type_name[32];
+	uint32_t key_bytes; /* "key_size" */
+	enum luks_priority priority;
+	bool priority_set; /* present in the JSON */
+	char area_type[32];
+	uint64_t area_offset_bytes, area_size_bytes;
+	/* type luks2 only: */
+	char area_encryption[CRYPTO_CIPHER_SPEC_MAX];
+	uint32_t area_key_bytes;
+	char kdf_name[CRYPTO_NAME_MAX]; /* as stored; kdf.type is 0 where it is unknown to us */
+	struct crypto_pbkdf kdf;
+	uint8_t salt[CRYPTO_SALT_BYTES];
+	size_t salt_len; /* 32, else the slot can't be opened */
+	char af_hash[CRYPTO_NAME_MAX];
+	/* type reencrypt only: */
+	char reencrypt_mode[16], reencrypt_direction[16];
+	void *raw; /* the object as it stood, unknown members included; owned by the header */
+};
+
+struct luks_digest {
+	unsigned int id;
+	char type_name[32]; /* "pbkdf2" is the only one that we can verify */
+	uint32_t keyslots;  /* bit N: keyslot N */
+	uint32_t segments;  /* bit N: segment N */
+	char hash[CRYPTO_NAME_MAX];
+	uint32_t iterations;
+	uint8_t salt[CRYPTO_SALT_BYTES];
+	size_t salt_len;
+	uint8_t digest[CRYPTO_HASH_MAX_BYTES];
+	size_t digest_len; /* 0 where it can't be used: nothing opens */
+	void *raw;
+};
+
+enum luks_segment_type {
+	LUKS_SEGMENT_CRYPT = 1,
+	LUKS_SEGMENT_LINEAR,
+	LUKS_SEGMENT_OPAL,
+	LUKS_SEGMENT_OPAL_CRYPT,
+	LUKS_SEGMENT_UNKNOWN
+};
+
+struct luks_segment {
+	unsigned int id;
+	enum luks_segment_type type;
+	char type_name[32];
+	uint64_t offset_bytes, size_bytes;
+	bool dynamic;	   /* size is "dynamic": up to the device's end */
+	bool backup;	   /* flagged backup-*: not part of the data */
+	uint64_t iv_tweak; /* 512-byte units */
+	char encryption[CRYPTO_CIPHER_SPEC_MAX];
+	uint32_t sector_size_bytes;
+	bool integrity; /* an integrity object is there */
+	char integrity_type[CRYPTO_CIPHER_SPEC_MAX], integrity_journal_encryption[64],
+		integrity_journal_integrity[64];
+	uint32_t integrity_key_bytes;
+	void *raw;
+};
+
+struct luks_token {
+	unsigned int id;
+	char type_name[64];
+	uint32_t keyslots;
+	void *raw;
+};
+
+/* Persistent activation flags, config.flags (checklist "Persistent flags"). */
+enum luks_flag {
+	LUKS_FLAG_ALLOW_DISCARDS = 1u << 0,
+	LUKS_FLAG_SAME_CPU_CRYPT = 1u << 1,
+	LUKS_FLAG_SUBMIT_FROM_CRYPT_CPUS = 1u << 2,
+	LUKS_FLAG_NO_JOURNAL = 1u << 3,
+	LUKS_FLAG_NO_READ_WORKQUEUE = 1u << 4,
+	LUKS_FLAG_NO_WRITE_WORKQUEUE = 1u << 5,
+	LUKS_FLAG_HIGH_PRIORITY = 1u << 6,
+};
+/** luks_flag_name - the JSON spelling ("allow-discards", ..., "high_priority") of one bit; NULL for
+ * none. */
+const char *luks_flag_name(unsigned int bit);
+
+/* Mandatory requirements (config.requirements.mandatory). */
+enum luks_requirement {
+	LUKS_REQ_OFFLINE_REENCRYPT = 1u << 0,
+	LUKS_REQ_ONLINE_REENCRYPT = 1u << 1, /* any version */
+	LUKS_REQ_INLINE_HW_TAGS = 1u << 2,
+	LUKS_REQ_OPAL = 1u << 3,
+	LUKS_REQ_UNKNOWN = 1u << 31,
+};
+
+struct luks_header {
+	unsigned int version; /* 1 or 2 */
+	/* binary header */
+	uint64_t header_bytes; /* one copy: binary + JSON */
+	uint64_t seqid;
+	char label[LUKS_LABEL_BYTES], subsystem[LUKS_LABEL_BYTES];
+	char uuid[LUKS_UUID_BYTES];
+	char checksum_alg[CRYPTO_NAME_MAX];
+	/* JSON */
+	uint64_t json_bytes, keyslots_bytes; /* config.json_size, keyslots_size */
+	uint32_t flags;			     /* enum luks_flag */
+	uint32_t requirements;		     /* enum luks_requirement */
+	char unknown_requirement[64];	     /* the first one that we don't know */
+	struct luks_keyslot keyslots[LUKS_KEYSLOTS_MAX];
+	struct luks_digest digests[LUKS_DIGESTS_MAX];
+	struct luks_segment segments[LUKS_SEGMENTS_MAX];
+	struct luks_token tokens[LUKS_TOKENS_MAX];
+	size_t n_keyslots, n_digests, n_segments,
+		n_tokens; /* arrays are dense, in JSON order; look ids up by luks_find_* */
+	void *raw;	  /* the root object */
+	struct luks1_header *luks1; /* version 1 only */
+	/* how it was found */
+	bool from_secondary; /* the primary copy was not usable (or older) */
+	bool needs_recovery; /* one copy should be rewritten and was not */
+	bool seqid_conflict; /* equal sequence numbers, different content: the primary was used,
+				nothing overwritten */
+};
+
+/** LUKS1: everything that luksDump prints. */
+struct luks1_keyslot {
+	bool active;
+	uint32_t iterations, key_material_offset_sectors, stripes;
+	uint8_t salt[32];
+};
+struct luks1_header {
+	char cipher[33], mode[33], hash[33];
+	uint32_t payload_offset_sectors, key_bytes, digest_iterations;
+	uint8_t digest[20], digest_salt[32];
+	struct luks1_keyslot keyslots[8];
+};
+
+const struct luks_keyslot *luks_find_keyslot(const struct luks_header *h, int id);
+const struct luks_digest *luks_find_digest(const struct luks_header *h, int id);
+const struct luks_segment *luks_find_segment(const struct luks_header *h, int id);
+const struct luks_token *luks_find_token(const struct luks_header *h, int id);
+/** luks_default_segment - the first data segment (backup-final if there is one); NULL if none. */
+const struct luks_segment *luks_default_segment(const struct luks_header *h);
+/** luks_segment_digest - the digest that verifies segment @id's key; NULL if none. */
+const struct luks_digest *luks_segment_digest(const struct luks_header *h, int id);
+/** luks_data_offset - lowest offset of a data segment in bytes (0: detached). */
+uint64_t luks_data_offset(const struct luks_header *h);
+/** luks_volume_key_bytes - key size for the default segment: from a keyslot of its digest, else 0
+ * (no keyslot left). */
+uint32_t luks_volume_key_bytes(const struct luks_header *h);
+
+/* ---- reading ---- */
+
+/** luks_probe - is there a LUKS magic (version 1 or 2, primary or a secondary at an allowed
+ * offset)? -EMEDIUMTYPE if not. */
+int luks_probe(int fd, unsigned int *ret_version, struct err *e);
+
+/** What a load may do, and whom it asks. Zeroed = read only, locked as usual. */
+struct luks_io {
+	int fd;	       /* of the metadata device or file; O_RDWR if anything is to be written */
+	bool writable; /* fd is O_RDWR */
+	bool no_locks; /* --disable-locks: no metadata lock, and so no automatic recovery */
+	bool direct;   /* read around the page cache (O_DIRECT descriptor) */
+	/* Is a foreign signature on this device (LUKS itself left out)? 0 = none, -EUCLEAN = yes or
+	 * ambiguous, else an error. */
+	int (*check_foreign)(int fd, struct err *e);
+};
+
+/**
+ * luks_load - read, check and parse a header; take the shared lock for it. Where one copy needs
+ * rewriting and @io->writable, retake the lock exclusively and recover (checklist 2.2). *ret is
+ * freed with luks_free. Errors: -EMEDIUMTYPE no LUKS here, -EBADMSG no usable copy (the sentence
+ * names object and field), -EIO.
+ */
+int luks_load(const struct luks_io *io, struct luks_header **ret, struct err *e);
+/** luks_parse - the same from memory, for tests, backups and fuzzing: @buf holds the device's first
+ * @len bytes. */
+int luks_parse(const void *buf, size_t len, uint64_t device_bytes, struct luks_header **ret,
+	       struct err *e);
+void luks_free(struct luks_header *h);
+void luks_freep(struct luks_header **h);
+#define _cleanup_luks_ __attribute__((cleanup(luks_freep)))
+
+/** luks_repair - `cryptvol repair`: recover even where luks_load refused because of a foreign
+ * signature. */
+int luks_repair(const struct luks_io *io, struct err *e);
+
+/** luks_check_usable - may this header be activated or changed? Names re-encryption, integrity,
+ * OPAL, LUKS1, unknown requirements. */
+int luks_check_usable(const struct luks_header *h, struct err *e);
+
+/** luks_json_text - the metadata as pretty JSON (--dump-json-metadata), malloc'ed. */
+int luks_json_text(const struct luks_header *h, char **ret, struct err *e);
+
+/* ---- keyslots ---- */
+
+struct luks_unlock {
+	const struct secret *passphrase;
+	int keyslot;	 /* LUKS_ANY: by priority, in JSON order, "ignore" left out */
+	int segment;	 /* LUKS_ANY = the default segment; its digest has to match */
+	bool any_digest; /* unbound keys too (luksDump --unbound, luksAddKey with the key of an
+			    unbound slot) */
+	bool allow_null; /* null ciphers asked for by name */
+};
+/**
+ * luks_unlock_keyslot - try the passphrase. *ret_key is the volume key (secret_free); *ret_keyslot
+ * the slot. -EPERM: opens no keyslot. Other errors stop the search (a slot too big for memory:
+ * -ENOMEM).
+ */
+int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
+			struct crypto_kdf *kdf, const struct luks_unlock *u,
+			struct secret **ret_key, int *ret_keyslot, struct err *e);
+/** luks_verify_key - which digest verifies this key (segment's, or any for LUKS_ANY)? -EPERM: none.
+ */
+int luks_verify_key(const struct luks_header *h, const struct secret *key, int segment,
+		    int *ret_digest, struct err *e);
+
+/* ---- writing. Each verb takes the exclusive lock, compares the sequence number (-ESTALE), and
+ * follows docs/FORMAT.md "Order of writes". On success *h is the new state; on failure *h and the
+ * disk's openable state are as they were. ---- */
+
+struct luks_new_keyslot {
+	int keyslot; /* LUKS_ANY = first free */
+	const struct secret *passphrase;
+	struct crypto_pbkdf pbkdf;   /* filled by crypto_pbkdf_fill */
+	const char *area_encryption; /* NULL = like the data segment, checklist 2.5 */
+	uint32_t area_key_bytes;     /* 0 = like the data segment */
+	const char *af_hash;	     /* NULL = "sha256" */
+	enum luks_priority priority; /* used if priority_set */
+	bool priority_set;
+	bool unbound; /* a key for no segment: gets a digest of its own */
+};
+
+struct luks_format {
+	const char *cipher;	       /* NULL = aes-xts-plain64 */
+	uint32_t key_bytes;	       /* 0 = 64 for xts, 32 else */
+	const char *hash;	       /* digest and AF; NULL = sha256 */
+	uint32_t sector_size_bytes;    /* 512 ... 4096; 0 = 512 */
+	const char *label, *subsystem; /* NULL = "" */
+	const char *uuid;	       /* NULL = random */
+	uint64_t header_bytes;	       /* one copy, 0 = 16 KiB */
+	uint64_t keyslots_bytes;       /* 0 = what fits below data offset, at most 16 MiB in all by
+					  default */
+	uint64_t data_offset_bytes;    /* 0 = 16 MiB rounded to the alignment, unless detached */
+	uint64_t alignment_bytes;      /* from the data device's topology, 0 = 1 MiB */
+	uint64_t alignment_offset_bytes;
+	bool detached;			 /* header on a device of its own: data offset 0 allowed */
+	uint64_t data_device_bytes;	 /* to check that data fits; 0 = unknown */
+	uint32_t digest_iterations;	 /* 0 = policy */
+	const struct secret *volume_key; /* borrowed; NULL = random */
+	struct luks_new_keyslot
+		first;	  /* first keyslot; passphrase NULL = none (only with volume_key) */
+	bool known_blank; /* the caller has proven that the metadata region reads as zeros: nothing
+			     need be wiped */
+	bool allow_null;
+	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+	void *progress_arg;
+};
+/**
+ * luks_format - write a new header with its first keyslot. The first keyslot's KDF runs before
+ * anything is written. The metadata region is made unrecognisable first where it held something
+ * (old magics at every probe offset), then keyslot area, then headers.
+ */
+int luks_format(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_format *f,
+		struct luks_header **ret, struct err *e);
+
+/** luks_add_keyslot - volume key @key (verified against the digests unless unbound) under a new
+ * passphrase. */
+int luks_add_keyslot(const struct luks_io *io, struct luks_header *h, struct crypto_kdf *kdf,
+		     const struct luks_new_keyslot *n, const struct secret *key, int *ret_keyslot,
+		     struct err *e);
+/**
+ * luks_change_keyslot - replace keyslot @old's passphrase. New material goes to a free area, the
+ * metadata switches over, then the old area is wiped. @force: where no free area exists, overwrite
+ * in place (a cut may lose this keyslot); else -ENOSPC. n->keyslot LUKS_ANY keeps the number.
+ */
+int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct crypto_kdf *kdf,
+			int old, const struct luks_new_keyslot *n, const struct secret *key,
+			bool force, int *ret_keyslot, struct err *e);
+/** luks_kill_keyslot - wipe the area, then the metadata. @allow_last: the last keyslot of the
+ * volume key too (else -EBUSY). */
+int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keyslot, bool allow_last,
+		      struct err *e);
+/** luks_erase_keyslots - all of them; the data is gone for good (without a saved volume key). */
+int luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct err *e);
+
+/** luks_set_labels - NULL leaves one as it is. */
+int luks_set_labels(const struct luks_io *io, struct luks_header *h, const char *label,
+		    const char *subsystem, struct err *e);
+int luks_set_uuid(const struct luks_io *io, struct luks_header *h, const char *uuid, struct err *e);
+int luks_set_priority(const struct luks_io *io, struct luks_header *h, int keyslot,
+		      enum luks_priority p, struct err *e);
+int luks_set_flags(const struct luks_io *io, struct luks_header *h, uint32_t flags, struct err *e);
+
+/* ---- the metadata lock (checklist; cryptsetup's own, so both may run at once) ---- */
+
+struct luks_lock {
+	int fd;
+	bool file; /* the image itself is locked */
+	char path[64];
+};
+/** luks_lock_take - flock on /run/cryptsetup/L_<major>:<minor>, or the image file; @exclusive for
+ * writers. Waits. */
+int luks_lock_take(int fd, bool exclusive, struct luks_lock *ret, struct err *e);
+void luks_lock_release(struct luks_lock *l);

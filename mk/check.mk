@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# What runs where. `make check` is what CI runs; `make check-full` the same at full length. Both set up the machine first.
+
+LINT_TESTS := $(wildcard tests/lint/*.py) $(wildcard tests/lint/*.sh)
+HOST_TESTS = $(UNIT_BIN) $(wildcard tests/lab/test_*.py) $(LINT_TESTS) $(HOST_TESTS_EXTRA)
+KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh)
+RESULTS := $(O)/results
+
+.PHONY: setup check check-full check-host check-kernel check-qemu check-san lint demo
+
+setup: ## install what building and testing need (Debian 12)
+	tests/lab/setup.sh build check lint qemu
+
+check: ## all tests: installs what is missing, builds, boots guests where the host has no dm-crypt
+	tests/lab/setup.sh build check lint qemu
+	$(MAKE) check-all
+
+check-full: ## the same at full length
+	tests/lab/setup.sh build check lint qemu bench
+	$(MAKE) check-all FULL=1
+
+# A second make, since the first one looked for sources and libraries before the set-up ran.
+.PHONY: check-all
+check-all: all unit $(CHECK_BINARIES) lab-tools
+	FULL=$(FULL) tests/run -o $(RESULTS) $(HOST_TESTS) $(KERNEL_TESTS) tests/qemu/qemu.sh
+
+check-host: all unit ## the tests that need no special kernel
+	tests/run -o $(RESULTS) $(HOST_TESTS)
+
+check-kernel: all $(CHECK_BINARIES) lab-tools ## the tests on a real kernel (guest, or this host if it has dm-crypt)
+	tests/run -o $(RESULTS) $(KERNEL_TESTS)
+
+check-qemu: all lab-tools ## a few end-to-end cases on Debian's 6.12 kernel in QEMU
+	tests/lab/setup.sh qemu
+	tests/run -o $(RESULTS) tests/qemu/qemu.sh
+
+demo: ## the main job on a real kernel, step by step
+	tests/lab/setup.sh build demo
+	$(MAKE) all lab-tools
+	tests/lab/kernel-run -- tests/demo/demo.sh
+
+# ---- sanitizers, on the host, with objects of their own ----
+check-san: ## unit tests under ASan+UBSan and TSan
+	$(MAKE) O=$(O)/asan SAN=address,undefined check-unit
+	$(MAKE) O=$(O)/tsan SAN=thread ROOMS='base crypto' check-unit
+
+# ---- static analysis: warnings are errors ----
+CLANG_TIDY_CHECKS := -*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-branch-clone,-bugprone-assignment-in-if-condition,-bugprone-implicit-widening-of-multiplication-result,-bugprone-narrowing-conversions,clang-analyzer-*,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,cert-err34-c,misc-redundant-expression
+lint: ## clang, cppcheck, clang-tidy, gcc -fanalyzer, layers, man page
+	$(MAKE) O=$(O)/clang CC=clang all unit
+	$(MAKE) O=$(O)/analyzer CFLAGS='-fanalyzer -Wno-analyzer-fd-leak' $(O)/analyzer/libcryptvol.a
+	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
+		--suppress=normalCheckLevelMaxBranches -Iinclude -D_GNU_SOURCE -j2 src tools
+	clang-tidy --quiet --warnings-as-errors='*' --checks='$(CLANG_TIDY_CHECKS)' $(SRC) $(TOOL_SRC) -- \
+		-std=gnu17 $(CPPFLAGS_ALL) 2>/dev/null

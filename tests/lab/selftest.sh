@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# timeout: 240
+# The harness tells the truth: exit status, time limit, panic, complaint, power cut, files, isolation.
+. "$(dirname "$0")/lib.sh"
+
+command -v linux.uml >/dev/null || skip_all "there is no linux.uml here (tests/lab/setup.sh check)"
+UML=$LAB/uml-run
+
+check_status "exit code 0 passes through" 0 "$UML" -- /bin/true
+check_status "exit code 7 passes through" 7 "$UML" -- sh -c 'exit 7'
+check_status "death by signal 9 is 137" 137 "$UML" -- sh -c 'kill -9 $$'
+check_status "a missing program is 127" 127 "$UML" -- /nonexistent/program
+check_status "the time limit gives 124" 124 "$UML" -t 4 -- sleep 60
+check_status "a panic gives 125" 125 "$UML" -- sh -c 'echo c >/proc/sysrq-trigger'
+check_status "a complaint of the kernel gives 126" 126 "$UML" -- \
+	sh -c 'echo "<2>WARNING: CPU: 0 PID: 1 at nowhere" >/dev/kmsg'
+check_status "a power cut gives 137" 137 "$UML" -p rand:50-200 -- sh -c 'touch /out/armed; sleep 60'
+
+found=$("$UML" -- sh -c 'echo to-stdout; echo to-stderr >&2' 2>"$SCRATCH/stderr")
+check_equal "standard output comes back" to-stdout "$found"
+check_equal "standard error comes back" to-stderr "$(<"$SCRATCH/stderr")"
+found=$("$UML" -- printf '%s|' 'two words' '$HOME' '' "quote'" 2>&1)
+check_equal "arguments arrive as they are" "two words|\$HOME||quote'|" "$found"
+found=$(CRYPTVOL=/a/b OTHER=hidden "$UML" -e "MORE=a b" -- sh -c 'echo "$CRYPTVOL,$OTHER,$MORE,$LAB_KERNEL"')
+check_equal "only the listed environment passes" "/a/b,,a b,uml" "$found"
+
+"$UML" -w "$SCRATCH/run" -- sh -c 'echo content >"$LAB_OUT/file"' >/dev/null 2>&1
+check_equal "a file comes back" content "$(cat "$SCRATCH/run/out/file" 2>&1)"
+
+echo before >"$SCRATCH/host-file"
+echo kept >"$SCRATCH/removed"
+"$UML" -- sh -c "cd $SCRATCH && echo after >host-file && touch new && rm removed" >/dev/null 2>&1
+check_equal "the host's file is untouched" before "$(<"$SCRATCH/host-file")"
+check_status "nothing new on the host" 1 test -e "$SCRATCH/new"
+check "nothing removed on the host" test -e "$SCRATCH/removed"
+
+truncate -s 1M "$SCRATCH/disk"
+"$UML" -d "$SCRATCH/disk" -- sh -c 'echo on-disk >$LAB_DISKS; sync' >/dev/null 2>&1
+check_equal "a disk is the host's file" on-disk "$(head -c 7 "$SCRATCH/disk")"
+
+# Each waits for a sign of the other: they end only if both run at the same time.
+meet() {
+	"$UML" -t 60 -w "$SCRATCH/guest$1" -- sh -c 'echo here; while [ ! -e /out/go ]; do sleep 0.1; done'
+}
+(meet 1 >"$SCRATCH/one" 2>&1; echo $? >>"$SCRATCH/one") &
+(meet 2 >"$SCRATCH/two" 2>&1; echo $? >>"$SCRATCH/two") &
+limit=$((SECONDS + 60))
+until grep -qs here "$SCRATCH/guest1/out/stdout" && grep -qs here "$SCRATCH/guest2/out/stdout"; do
+	[ $SECONDS -lt $limit ] || break
+	sleep 0.1
+done
+touch "$SCRATCH/guest1/out/go" "$SCRATCH/guest2/out/go"
+wait
+check_equal "two guests at a time" "here 0 here 0" "$(cat "$SCRATCH/one" "$SCRATCH/two" | xargs)"
+
+"$UML" -t 60 -w "$SCRATCH/group" -- sleep 50 >/dev/null 2>&1 &
+runner=$!
+until [ -e "$SCRATCH/group/out/booted" ]; do
+	kill -0 $runner 2>/dev/null || break
+	sleep 0.1
+done
+kill "$runner"
+wait "$runner"
+living() {
+	ps -eo stat=,args= | grep -F "LABRUN=$1" | grep -v -e '^Z' -e grep
+}
+check_equal "no process of an ended guest is left" "" "$(living "$SCRATCH/group")"
+
+check "dm-crypt and cryptsetup work in it" "$LAB/uml-run" -M "loop dm-crypt" -- bash -c '
+	. "$0/lib.sh"
+	loop=$(make_loop 20M)
+	check format pass x cryptsetup -q luksFormat "${FAST_KDF[@]}" "$loop" -d - &&
+	check open pass x cryptsetup open "$loop" crypt -d - &&
+	check close cryptsetup close crypt' "$LAB"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // First process of the User Mode Linux guest: lays a scratch root over the host's, loads modules,
-// runs one command and reports its exit code. It starts nothing else: a fork is dear in this kernel.
+// runs one command and reports its exit code. It starts nothing else: a fork is dear in this
+// kernel.
 //
 // In the environment (from the kernel's command line) LABRUN names a folder of the host with
 //   argv      working folder, then the command and its arguments, each ended by a NUL
@@ -197,7 +198,8 @@ static void read_module_index(const char *release)
 	}
 }
 
-/* The host's root below, memory above: the guest may write anywhere, the host sees nothing of it. */
+/* The host's root below, memory above: the guest may write anywhere, the host sees nothing of it.
+ */
 static void enter_scratch_root(const char *run)
 {
 	char out[512];

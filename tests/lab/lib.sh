@@ -155,16 +155,21 @@ kernel_state() {
 	return 0
 }
 
-# nothing_left_behind NAME [PATTERN]: no mapping, loop device, key or lock is there that was not at
-# the start; items that match PATTERN may be. Keys of an ended process go a moment later.
-nothing_left_behind() {
-	local name=$1 except=${2:-^$} left limit=$((SECONDS + 3))
+# left_behind [PATTERN]: what is there now and was not at the start, but for items that match PATTERN.
+# Keys of an ended process go a moment later: it waits that long.
+left_behind() {
+	local except=${1:-^$} left limit=$((SECONDS + 3))
 	while :; do
 		left=$(kernel_state | grep -vxF -f "$SCRATCH/state" | grep -vE -e "$except")
 		[ -n "$left" ] && [ $SECONDS -lt $limit ] || break
 		sleep 0.2
 	done
-	check_equal "$name: nothing left behind" "" "$left"
+	printf '%s' "$left"
+}
+
+# nothing_left_behind NAME [PATTERN]: no mapping, loop device, key or lock that was not there before
+nothing_left_behind() {
+	check_equal "$1: nothing left behind" "" "$(left_behind "${2-}")"
 }
 
 # Take away what stands on a block device (given by its name in /sys/block), the topmost first.

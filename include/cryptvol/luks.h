@@ -76,9 +76,18 @@ enum luks_segment_type {
 	LUKS_SEGMENT_UNKNOWN
 };
 
+/* segments.N.flags that mean something; others are carried. */
+enum luks_segment_flag {
+	LUKS_SEGMENT_BACKUP_PREVIOUS = 1u << 0,
+	LUKS_SEGMENT_BACKUP_FINAL = 1u << 1,
+	LUKS_SEGMENT_BACKUP_MOVED = 1u << 2,
+	LUKS_SEGMENT_IN_REENCRYPTION = 1u << 3,
+};
+
 struct luks_segment {
 	unsigned int id;
 	enum luks_segment_type type;
+	uint32_t flags; /* enum luks_segment_flag */
 	char type_name[32];
 	uint64_t offset_bytes, size_bytes;
 	bool dynamic;	   /* size is "dynamic": up to the device's end */
@@ -144,6 +153,12 @@ struct luks_header {
 		n_tokens; /* arrays are dense, in JSON order; look ids up by luks_find_* */
 	void *raw;	  /* the root object */
 	struct luks1_header *luks1; /* version 1 only */
+	/* what the two copies on disk hold; for luks_header_write alone */
+	struct luks_copy_state {
+		bool valid; /* checksum and JSON were good: the salt stays */
+		uint8_t salt[64];
+		uint64_t json_used_bytes; /* to be covered by the next write */
+	} copies[2];
 	/* how it was found */
 	bool from_secondary; /* the primary copy was not usable (or older) */
 	bool needs_recovery; /* one copy should be rewritten and was not */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the luks room share. Reading (header*.c, metadata_*.c, rules.c, lock.c, luks1.c) and
-// writing (area.c, af.c, digest.c, keyslot*.c, format.c) meet here.
+// What the files of the luks room share. Reading (header*.c, metadata_*.c, rules.c, lock.c,
+// luks1.c) and writing (area.c, af.c, digest.c, keyslot*.c, format.c) meet here.
 #pragma once
 
 #include <cryptvol/base.h>
@@ -10,19 +10,22 @@
 /* ---- a change of the header, from lock to flush ---- */
 
 /**
- * luks_change - begin: take the exclusive lock (unless io->no_locks), check that the copy on disk still has h's sequence
- * number (-ESTALE), deep-copy @h into *ret_next. The caller edits *ret_next, then luks_change_write, then luks_change_end.
+ * luks_change - begin: take the exclusive lock (unless io->no_locks), check that the copy on disk
+ * still has h's sequence number (-ESTALE), deep-copy @h into *ret_next. The caller edits *ret_next,
+ * then luks_change_write, then luks_change_end.
  */
 struct luks_change {
 	struct luks_lock lock;
 	bool locked;
 	struct luks_header *next; /* to be edited; becomes *h on success */
 };
-int luks_change_begin(const struct luks_io *io, const struct luks_header *h, struct luks_change *ret,
-		      struct err *e);
-/** luks_change_write - validate and write c->next (luks_header_write); may be called more than once. */
+int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
+		      struct luks_change *ret, struct err *e);
+/** luks_change_write - validate and write c->next (luks_header_write); may be called more than
+ * once. */
 int luks_change_write(const struct luks_io *io, struct luks_change *c, struct err *e);
-/** luks_change_end - release the lock. @commit: swap c->next into *h and free the old content; else drop it. */
+/** luks_change_end - release the lock. @commit: swap c->next into *h and free the old content; else
+ * drop it. */
 void luks_change_end(struct luks_change *c, struct luks_header *h, bool commit);
 
 /* ---- header and metadata ---- */
@@ -31,30 +34,47 @@ void luks_change_end(struct luks_change *c, struct luks_header *h, bool commit);
 int luks_header_new(struct luks_header **ret, struct err *e);
 /** luks_header_clone - a deep copy, raw objects included. */
 int luks_header_clone(const struct luks_header *h, struct luks_header **ret, struct err *e);
-/** luks_metadata_serialize - compact JSON from the typed structs merged over the raw objects; -ENOSPC if over json_bytes - 1. */
-int luks_metadata_serialize(const struct luks_header *h, char **ret, size_t *ret_len, struct err *e);
-/** luks_rules_check - every rule of checklist 2.3-2.8 on the typed header (and the binary header's sizes). -EBADMSG names object and field. */
+/** luks_metadata_serialize - compact JSON from the typed structs merged over the raw objects;
+ * -ENOSPC if over json_bytes - 1. */
+int luks_metadata_serialize(const struct luks_header *h, char **ret, size_t *ret_len,
+			    struct err *e);
+/**
+ * luks_metadata_parse - JSON text to the typed part of @h, which then owns the tree; each raw
+ * pointer of a typed object borrows from h->raw. @h's old metadata go. -EBADMSG names object and
+ * member; the rules between objects are luks_rules_check's.
+ */
+int luks_metadata_parse(const char *text, size_t len, struct luks_header *h, struct err *e);
+/** luks_metadata_drop - forget the metadata. */
+void luks_metadata_drop(struct luks_header *h);
+/** luks_rules_check - every rule of checklist 2.3-2.8 on the typed header (and the binary header's
+ * sizes). -EBADMSG names object and field. */
 int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct err *e);
 /**
- * luks_header_write - seqid + 1, serialise, check the rules, then primary (header without checksum, JSON, header with checksum,
- * fsync), secondary likewise. @whole: write the full areas (format). On failure h->seqid is as before.
+ * luks_header_write - seqid + 1, serialise, check the rules, then primary (header without checksum,
+ * JSON, header with checksum, fsync), secondary likewise. @whole: write the full areas (format). On
+ * failure h->seqid is as before.
  */
 int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whole, struct err *e);
 
 /* ---- areas and keys ---- */
 
 /** luks_area_find - first gap of @bytes in the keyslots area; -ENOSPC. */
-int luks_area_find(const struct luks_header *h, uint64_t bytes, uint64_t *ret_offset, struct err *e);
+int luks_area_find(const struct luks_header *h, uint64_t bytes, uint64_t *ret_offset,
+		   struct err *e);
 /** luks_area_wipe - overwrite with random bytes, then fsync. */
 int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, struct err *e);
 /** luks_area_bytes - what a key of @key_bytes takes: round_up(key * 4000, 4096). */
 uint64_t luks_area_bytes(uint32_t key_bytes);
 
-/** luks_af_split / luks_af_merge - LUKS anti-forensic information splitter, 4000 stripes. @out: key->len * 4000 / key_bytes. */
+/** luks_af_split / luks_af_merge - LUKS anti-forensic information splitter, 4000 stripes. @out:
+ * key->len * 4000 / key_bytes. */
 int luks_af_split(const char *hash, const struct secret *key, struct secret *out, struct err *e);
-int luks_af_merge(const char *hash, const struct secret *in, size_t key_bytes, struct secret *key, struct err *e);
+int luks_af_merge(const char *hash, const struct secret *in, size_t key_bytes, struct secret *key,
+		  struct err *e);
 
-/** luks_digest_verify - 0 only if @key has this digest; -EPERM if not; anything that can't be checked is an error, never 0. */
+/** luks_digest_verify - 0 only if @key has this digest; -EPERM if not; anything that can't be
+ * checked is an error, never 0. */
 int luks_digest_verify(const struct luks_digest *d, const struct secret *key, struct err *e);
 /** luks_digest_make - fill a new pbkdf2 digest for @key. */
-int luks_digest_make(const char *hash, uint32_t iterations, const struct secret *key, struct luks_digest *ret, struct err *e);
+int luks_digest_make(const char *hash, uint32_t iterations, const struct secret *key,
+		     struct luks_digest *ret, struct err *e);

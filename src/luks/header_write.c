@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing both copies of a header: what goes out has passed the same parser and rules as what comes
+// in (specification 4, checklist 2.1).
+#include "header.h"
+
+/* Parse back what is going to be written, so that nothing can be written that we'd refuse to read.
+ */
+static int check_text(const struct luks_io *io, const struct luks_header *h, const char *text,
+		      size_t len, struct luks_header **ret, struct err *e)
+{
+	_cleanup_luks_ struct luks_header *next = calloc(1, sizeof(*next));
+	uint64_t device_bytes;
+	int r;
+
+	if (!next)
+		return err_set(e, -ENOMEM, "no memory for a header");
+	*next = *h;
+	next->raw = NULL;
+	next->luks1 = NULL;
+	next->n_keyslots = next->n_digests = next->n_segments = next->n_tokens = 0;
+	next->seqid = h->seqid + 1;
+	r = io_size(io->fd, &device_bytes, e);
+	if (!r)
+		r = luks_metadata_parse(text, len, next, e);
+	if (!r)
+		r = luks_rules_check(next, device_bytes, e);
+	if (r)
+		return err_wrap(e, r, "the new header isn't valid");
+	*ret = next;
+	next = NULL;
+	return 0;
+}
+
+static void fill_bin(struct bin_header *bin, const struct luks_header *h, int copy)
+{
+	memset(bin, 0, sizeof(*bin));
+	memcpy(bin->magic, luks_bin_magic(copy), sizeof(bin->magic));
+	bin->version = be16_make(2);
+	bin->header_bytes = be64_make(h->header_bytes);
+	bin->seqid = be64_make(h->seqid);
+	memcpy(bin->label, h->label, strnlen(h->label, sizeof(bin->label) - 1));
+	memcpy(bin->subsystem, h->subsystem, strnlen(h->subsystem, sizeof(bin->subsystem) - 1));
+	memcpy(bin->uuid, h->uuid, strnlen(h->uuid, sizeof(bin->uuid) - 1));
+	memcpy(bin->checksum_alg, h->checksum_alg,
+	       strnlen(h->checksum_alg, sizeof(bin->checksum_alg) - 1));
+	memcpy(bin->salt, h->copies[copy].salt, sizeof(bin->salt));
+	bin->offset_bytes = be64_make(copy == COPY_PRIMARY ? 0 : h->header_bytes);
+}
+
+/* How much of the JSON area to write: what the text takes, and what the last one left. */
+static size_t json_write_bytes(const struct luks_header *h, int copy, size_t len, bool whole)
+{
+	size_t area = (size_t)h->header_bytes - sizeof(struct bin_header);
+	uint64_t n = len + 1;
+
+	if (whole || !h->copies[copy].valid)
+		return area;
+	if (n < h->copies[copy].json_used_bytes)
+		n = h->copies[copy].json_used_bytes;
+	n = (n + HEADER_ALIGN_BYTES - 1) / HEADER_ALIGN_BYTES * HEADER_ALIGN_BYTES;
+	return n < area ? (size_t)n : area;
+}
+
+static int write_copies(const struct luks_io *io, struct luks_header *h, const char *text,
+			size_t len, bool whole, struct err *e)
+{
+	_cleanup_free_ uint8_t *area = NULL;
+	size_t area_bytes = (size_t)h->header_bytes;
+	int r = 0;
+
+	area = aligned_alloc(HEADER_ALIGN_BYTES, area_bytes);
+	if (!area)
+		return err_set(e, -ENOMEM, "no memory for a header");
+	memset(area, 0, area_bytes);
+	memcpy(area + sizeof(struct bin_header), text, len);
+	for (int copy = COPY_PRIMARY; copy <= COPY_SECONDARY && !r; copy++) {
+		struct luks_copy_state *state = &h->copies[copy];
+
+		if (!state->valid)
+			r = crypto_random(state->salt, sizeof(state->salt), e);
+		if (r)
+			return r;
+		fill_bin((struct bin_header *)area, h, copy);
+		r = luks_copy_write(io->fd, copy == COPY_PRIMARY ? 0 : h->header_bytes, area,
+				    area_bytes, json_write_bytes(h, copy, len, whole), e);
+		state->valid = true;
+		state->json_used_bytes = len + 1;
+	}
+	return r;
+}
+
+int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whole, struct err *e)
+{
+	_cleanup_luks_ struct luks_header *next = NULL;
+	_cleanup_free_ char *text = NULL;
+	struct luks_header old;
+	size_t len;
+	int r;
+
+	r = luks_metadata_serialize(h, &text, &len, e);
+	if (!r)
+		r = check_text(io, h, text, len, &next, e);
+	if (!r)
+		r = write_copies(io, next, text, len, whole, e);
+	if (r)
+		return r;
+	next->from_secondary = next->needs_recovery = next->seqid_conflict = false;
+	/* The old content goes with @next. */
+	old = *h;
+	*h = *next;
+	*next = old;
+	return 0;
+}

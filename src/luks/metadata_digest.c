@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Digests and tokens between JSON and their structs (specification 3.4 and 3.6, checklist 2.6 and
+// 2.8).
+#include "metadata_json.h"
+
+#define DIGEST_MIN_BYTES 20u /* SHA-1's, LUKS1's mkDigest */
+
+/*
+ * Members of a digest that can't be used don't keep the header from loading, but nothing opens with
+ * it (checklist 2.11): digest_len stays 0.
+ */
+static void read_pbkdf2(const struct json_at *at, struct luks_digest *ret)
+{
+	uint8_t digest[CRYPTO_HASH_MAX_BYTES], salt[CRYPTO_SALT_BYTES];
+	size_t digest_len, salt_len;
+	uint32_t iterations;
+	char hash[sizeof(ret->hash)];
+
+	if (json_get_text(at, "hash", hash, sizeof(hash), NULL) ||
+	    json_get_u32(at, "iterations", &iterations, NULL) || iterations == 0 ||
+	    !json_get_bytes(at, "salt", salt, sizeof(salt), &salt_len) ||
+	    salt_len != sizeof(salt) ||
+	    !json_get_bytes(at, "digest", digest, sizeof(digest), &digest_len) ||
+	    digest_len < DIGEST_MIN_BYTES)
+		return;
+	memcpy(ret->hash, hash, sizeof(hash));
+	ret->iterations = iterations;
+	memcpy(ret->salt, salt, sizeof(salt));
+	ret->salt_len = salt_len;
+	memcpy(ret->digest, digest, digest_len);
+	ret->digest_len = digest_len;
+}
+
+int metadata_read_digest(const struct json_at *at, struct luks_digest *ret, struct err *e)
+{
+	int r;
+
+	r = json_get_text(at, "type", ret->type_name, sizeof(ret->type_name), e);
+	if (!r)
+		r = json_get_refs(at, "keyslots", LUKS_KEYSLOTS_MAX, &ret->keyslots, e);
+	if (!r)
+		r = json_get_refs(at, "segments", LUKS_SEGMENTS_MAX, &ret->segments, e);
+	if (r)
+		return r;
+	if (strcmp(ret->type_name, "pbkdf2") != 0)
+		return 0;
+	read_pbkdf2(at, ret);
+	if (ret->iterations > CRYPTO_PBKDF2_MAX_ITERATIONS)
+		return json_bad(at, "iterations", e, "%u is over the limit of %u", ret->iterations,
+				CRYPTO_PBKDF2_MAX_ITERATIONS);
+	return 0;
+}
+
+int metadata_put_digest(struct json_object *obj, const struct luks_digest *d)
+{
+	int r;
+
+	r = json_put_text(obj, "type", d->type_name);
+	if (!r)
+		r = json_put_refs(obj, "keyslots", d->keyslots);
+	if (!r)
+		r = json_put_refs(obj, "segments", d->segments);
+	if (r || d->digest_len == 0)
+		return r;
+	r = json_put_text(obj, "hash", d->hash);
+	if (!r)
+		r = json_put_u32(obj, "iterations", d->iterations);
+	if (!r)
+		r = json_put_bytes(obj, "salt", d->salt, d->salt_len);
+	if (!r)
+		r = json_put_bytes(obj, "digest", d->digest, d->digest_len);
+	return r;
+}
+
+/* The one built-in type: exactly three members. Other names with its prefix are reserved. */
+static int check_builtin(const struct json_at *at, const char *type, struct err *e)
+{
+	struct json_object *o;
+
+	if (strncmp(type, "luks2-", strlen("luks2-")) != 0)
+		return 0;
+	if (strcmp(type, "luks2-keyring") != 0)
+		return json_bad(at, "type", e, "\"%s\" is reserved, and isn't known", type);
+	if (json_object_object_length(at->obj) != 3)
+		return json_bad(at, "type", e, "a luks2-keyring token has 3 members, not %d",
+				json_object_object_length(at->obj));
+	if (!json_object_object_get_ex(at->obj, "key_description", &o) ||
+	    !json_object_is_type(o, json_type_string) || json_object_get_string_len(o) == 0)
+		return json_bad(at, "key_description", e, "is missing, empty or no string");
+	return 0;
+}
+
+int metadata_read_token(const struct json_at *at, struct luks_token *ret, struct err *e)
+{
+	int r;
+
+	r = json_get_text(at, "type", ret->type_name, sizeof(ret->type_name), e);
+	if (!r)
+		r = json_get_refs(at, "keyslots", LUKS_KEYSLOTS_MAX, &ret->keyslots, e);
+	if (!r)
+		r = check_builtin(at, ret->type_name, e);
+	return r;
+}
+
+int metadata_put_token(struct json_object *obj, const struct luks_token *t)
+{
+	int r;
+
+	r = json_put_text(obj, "type", t->type_name);
+	if (!r)
+		r = json_put_refs(obj, "keyslots", t->keyslots);
+	return r;
+}

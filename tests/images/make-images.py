@@ -54,6 +54,10 @@ PLAIN = [
      "whirlpool everywhere"),
 ]
 
+# Ciphers that a kernel may lack, by its own names for them.
+KERNEL_CIPHERS = [("xchacha12", "adiantum(xchacha12,aes)"), ("xchacha20", "adiantum(xchacha20,aes)"),
+                  ("serpent-xts", "xts(serpent)"), ("twofish-cbc", "cbc(twofish)")]
+
 
 def run(*argv, **more):
     """Run cryptsetup; returns the command line as a reader would type it."""
@@ -90,9 +94,10 @@ class Image:
     def __init__(self, name, about, out):
         self.name, self.out = name, out
         self.file = name + ".img"
-        self.side = {"about": about, "made_by": version(), "made": [], "keys": [], "wrong": WRONG,
-                     "expect": {"is_luks": True, "dump": True, "open": True}}
         self.number = int(hashlib.sha256(name.encode()).hexdigest()[:9], 16)
+        self.side = {"about": about, "made_by": version(), "made": [], "keys": [], "wrong": WRONG,
+                     "uuid": UUID % self.number,
+                     "expect": {"is_luks": True, "dump": True, "open": True}}
 
     def step(self, *argv, **more):
         self.side["made"].append(run(*argv, **more))
@@ -181,6 +186,7 @@ def version():
 def plain(out):
     for name, metadata, area, options, about in PLAIN:
         image = Image(name, about, out)
+        image.side.update({"needs_ciphers": [c] for n, c in KERNEL_CIPHERS if n in options})
         image.format(metadata, area, options)
         image.fill()
         image.finish()
@@ -322,6 +328,7 @@ def edit_json(path, change):
 def not_luks(out):
     image = Image("not-luks", "text that is no LUKS device", out)
     put(image.file, b"no header here\n" * 4096)
+    del image.side["uuid"]
     image.side["expect"] = {"is_luks": False, "dump": False, "open": False, "says": "LUKS"}
     image.side["made"] = ["text, 15 bytes 4096 times"]
     image.side["made_by"] = "make-images.py"

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+# Conformance: a folder of images judged by ours and by the cryptsetup that is installed.
+
+IMAGES ?= tests/images
+
+# With dm-crypt (this host's or a guest's) plaintexts are compared too.
+conformance: $(CLI) ## judge a folder of images by ours and by the installed cryptsetup: IMAGES=DIR
+	$(Q)dir='$(abspath $(IMAGES))'; \
+	if [ "$$(tests/lab/kernel-run -k)" = host ] || command -v linux.uml >/dev/null; then \
+		tests/lab/kernel-run -t 900 -- tests/conformance/run.py -v "$$dir"; \
+	else \
+		echo "no kernel with dm-crypt here: plaintexts are not compared"; \
+		tests/conformance/run.py -v "$$dir"; \
+	fi
+.PHONY: conformance

@@ -9,15 +9,17 @@
 struct err;
 
 struct block_device {
-	int fd;
+	int fd;		  /* of @path; -1 = none */
+	int file_fd;	  /* of the image file behind @path, where it was attached; -1 = none */
 	char path[4096];  /* the device node that dm can use (the loop device of an image file) */
 	char given[4096]; /* what the user named */
 	uint32_t major,
 		minor; /* of the block device; 0:0 for a regular file that wasn't attached */
 	uint64_t size_bytes;
 	bool regular_file;  /* given is an image file */
-	bool loop_attached; /* by us: detached again by block_close unless block_keep */
-	bool readonly;
+	bool loop_attached; /* by us: goes with its last user (LO_FLAGS_AUTOCLEAR) */
+	bool readonly;	    /* asked for, or the device allows nothing else */
+	bool exclusive;	    /* fd holds the device (O_EXCL) */
 	/* topology */
 	uint32_t logical_sector_bytes, physical_sector_bytes;
 	uint64_t alignment_bytes,
@@ -27,27 +29,47 @@ struct block_device {
 
 enum block_flag {
 	BLOCK_READONLY = 1u << 0,
-	BLOCK_EXCLUSIVE = 1u << 1, /* O_EXCL: -EBUSY while mounted or mapped */
+	BLOCK_EXCLUSIVE = 1u << 1, /* O_EXCL: -EBUSY while mounted or mapped; for an image file:
+				      while a loop device over it is */
 	BLOCK_NEED_DEVICE =
 		1u
 		<< 2, /* attach a loop device (direct I/O, LO_FLAGS_AUTOCLEAR) to an image file */
 };
 
-/** block_open - open a device or image file. -ENODEV no such path, -ENOTBLK neither block device
- * nor regular file, -EBUSY. */
+/**
+ * block_open - open a device or image file. Where it can't be written it is opened read-only, and
+ * ret->readonly says so. -ENODEV no such path, -ENOTBLK neither block device nor regular file,
+ * -EBUSY, -EHOSTDOWN no loop devices here. After a failure nothing is left.
+ */
 int block_open(const char *path, uint32_t flags, struct block_device *ret, struct err *e);
-/** block_close - close; detaches our loop device unless it is in use (AUTOCLEAR). NULL and
- * half-built are allowed. */
+/** block_close - close; a loop device that we attached goes unless it is in use (AUTOCLEAR). NULL
+ * and closed ones are allowed; one that block_open never filled is not. */
 void block_close(struct block_device *d);
 
+/** block_metadata_fd - where the metadata is read and locked: the image file itself if there is
+ * one, as cryptsetup does, else the device. Borrowed. */
+int block_metadata_fd(const struct block_device *d);
+
+/** block_drop_exclusive - keep the device open, but let another (device-mapper) claim it. */
+int block_drop_exclusive(struct block_device *d, struct err *e);
+
+/** block_refresh_size - read the size again; a loop device over a file that has grown learns of it
+ * first (LOOP_SET_CAPACITY). */
+int block_refresh_size(struct block_device *d, struct err *e);
+
+/** block_count_holders - mappings and arrays that stand on a device (sysfs "holders"). -ENODEV:
+ * the device is gone. */
+int block_count_holders(uint32_t major, uint32_t minor, unsigned int *ret, struct err *e);
+
 /** block_path_of - "/dev/..." of a device number (sysfs), and for a loop device the file behind it
- * ("" = none). */
+ * ("" = none). -ENODEV: the device is gone. */
 int block_path_of(uint32_t major, uint32_t minor, char *ret_path, size_t cap, char *ret_loop_file,
 		  size_t loop_cap, struct err *e);
 
 /**
  * block_known_blank - is [offset, offset+len) known to be blank: a hole by SEEK_DATA (image files),
- * or read whole and all zero? A read error is an error, never "blank".
+ * or read whole and all zero? What lies behind the end of an image file is blank. A read error is
+ * an error, never "blank". Offset and length are multiples of 4096.
  */
 int block_known_blank(int fd, uint64_t offset_bytes, uint64_t len_bytes, bool *ret_blank,
 		      struct err *e);

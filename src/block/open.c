@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Devices and image files: opened, claimed, let go.
+#include "internal.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+/* Read-write where that is allowed, else read-only: what a device permits shows only here. */
+static int open_path(const char *path, int flags, bool *readonly, struct err *e)
+{
+	int fd, r;
+
+	fd = *readonly ? -1 : open(path, O_RDWR | flags);
+	if (fd >= 0)
+		return fd;
+	if (!*readonly && errno != EROFS && errno != EACCES && errno != EPERM) {
+		r = -errno;
+	} else {
+		fd = open(path, O_RDONLY | flags);
+		r = -errno;
+		if (fd >= 0) {
+			*readonly = true;
+			return fd;
+		}
+	}
+	if (r == -EBUSY)
+		return err_set(e, r, "device %s is in use (mapped, mounted or claimed)", path);
+	if (r == -ENOENT || r == -ENXIO || r == -ENODEV || r == -ENOTDIR || r == -ENOMEDIUM)
+		return err_set(e, -ENODEV, "device %s does not exist or can't be reached", path);
+	return err_sys(e, r, "device %s can't be opened", path);
+}
+
+/* The kind of @path, before it is opened: opening a FIFO would wait, a tape would rewind. */
+static int examine(const char *path, struct stat *st, struct err *e)
+{
+	if (stat(path, st)) {
+		if (errno == ENOENT || errno == ENOTDIR)
+			return err_set(e, -ENODEV, "device %s does not exist", path);
+		return err_sys(e, -errno, "device %s can't be examined", path);
+	}
+	if (!S_ISBLK(st->st_mode) && !S_ISREG(st->st_mode))
+		return err_set(e, -ENOTBLK, "%s is neither a block device nor an image file", path);
+	return 0;
+}
+
+static int open_file(struct block_device *d, uint32_t flags, struct err *e)
+{
+	bool exclusive = flags & BLOCK_EXCLUSIVE;
+	struct stat st;
+	int r;
+
+	d->regular_file = true;
+	if (fstat(d->fd, &st))
+		return err_sys(e, -errno, "%s can't be examined", d->given);
+	if (!(flags & BLOCK_NEED_DEVICE))
+		return exclusive ? block_loop_check_unused(&st, "", d->given, e) : 0;
+	d->file_fd = d->fd;
+	d->fd = -1;
+	r = block_loop_attach(d, exclusive, e);
+	/* Looked at after ours is held: of two at once at most one passes. */
+	if (!r && exclusive)
+		r = block_loop_check_unused(&st, d->path, d->given, e);
+	return r;
+}
+
+static int fill(struct block_device *d, struct err *e)
+{
+	struct stat st;
+	int ro = 0;
+
+	if (fstat(d->fd, &st))
+		return err_sys(e, -errno, "%s can't be examined", d->path);
+	if (S_ISBLK(st.st_mode)) {
+		d->major = major(st.st_rdev);
+		d->minor = minor(st.st_rdev);
+		/* Some drivers let a read-only device be opened for writing; writes fail later. */
+		if (!ioctl(d->fd, BLKROGET, &ro) && ro)
+			d->readonly = true;
+	}
+	block_read_topology(d);
+	return io_size(d->fd, &d->size_bytes, e);
+}
+
+static int open_into(struct block_device *d, const char *path, uint32_t flags, struct err *e)
+{
+	int open_flags = O_CLOEXEC | O_NONBLOCK;
+	struct stat st;
+	int r;
+
+	r = text_copy(d->given, sizeof(d->given), path);
+	if (!r)
+		r = text_copy(d->path, sizeof(d->path), path);
+	if (r)
+		return err_set(e, r, "the path of the device is too long");
+	r = examine(path, &st, e);
+	if (r)
+		return r;
+	d->readonly = flags & BLOCK_READONLY;
+	if (S_ISBLK(st.st_mode) && (flags & BLOCK_EXCLUSIVE)) {
+		open_flags |= O_EXCL;
+		d->exclusive = true;
+	}
+	d->fd = open_path(path, open_flags, &d->readonly, e);
+	if (d->fd < 0)
+		return d->fd;
+	/* The open file decides what it is: the path may name another by now. */
+	if (fstat(d->fd, &st))
+		return err_sys(e, -errno, "%s can't be examined", path);
+	if (S_ISREG(st.st_mode))
+		r = open_file(d, flags, e);
+	else if (!S_ISBLK(st.st_mode))
+		r = err_set(e, -ENOTBLK, "%s is neither a block device nor an image file", path);
+	else if ((flags & BLOCK_EXCLUSIVE) && !d->exclusive)
+		r = err_set(e, -EBUSY, "%s changed while it was opened", path);
+	return r ?: fill(d, e);
+}
+
+int block_open(const char *path, uint32_t flags, struct block_device *ret, struct err *e)
+{
+	struct block_device *d;
+	int r;
+
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_set(e, -ENOMEM, "no memory for a device");
+	d->fd = d->file_fd = -1;
+	r = open_into(d, path, flags, e);
+	if (r)
+		block_close(d);
+	else
+		*ret = *d;
+	free(d);
+	return r;
+}
+
+void block_close(struct block_device *d)
+{
+	if (!d)
+		return;
+	if (d->fd >= 0)
+		close(d->fd); /* the last user's close of an AUTOCLEAR loop device detaches it */
+	if (d->file_fd >= 0)
+		close(d->file_fd);
+	d->fd = d->file_fd = -1;
+}
+
+int block_metadata_fd(const struct block_device *d)
+{
+	return d->file_fd >= 0 ? d->file_fd : d->fd;
+}
+
+int block_drop_exclusive(struct block_device *d, struct err *e)
+{
+	bool readonly = d->readonly;
+	struct stat st;
+	int fd;
+
+	if (!d->exclusive)
+		return 0;
+	/* Opened before the old one is closed: an AUTOCLEAR loop device would go in between. */
+	fd = open_path(d->path, O_CLOEXEC | O_NONBLOCK, &readonly, e);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) || !S_ISBLK(st.st_mode) || st.st_rdev != makedev(d->major, d->minor)) {
+		close(fd);
+		return err_set(e, -ENODEV, "%s became another device while it was in our hands",
+			       d->path);
+	}
+	close(d->fd);
+	d->fd = fd;
+	d->exclusive = false;
+	return 0;
+}
+
+int block_refresh_size(struct block_device *d, struct err *e)
+{
+	int r;
+
+	r = block_loop_refresh(d->fd, d->path, e);
+	return r ?: io_size(d->fd, &d->size_bytes, e);
+}

@@ -20,9 +20,14 @@ struct fs_signatures {
 	size_t n;
 	bool ambiguous; /* libblkid could not decide */
 };
-/** fs_probe - every superblock and partition table signature. @skip_luks leaves LUKS out. A read
- * error is an error. */
+/**
+ * fs_probe - every superblock and partition table signature. @skip_luks leaves LUKS out. A read
+ * error is an error: libblkid takes some for "nothing there", so the places where signatures stand
+ * (first and last MiB) are read before it is asked.
+ */
 int fs_probe(int fd, bool skip_luks, struct fs_signatures *ret, struct err *e);
-/** fs_wipe_signatures - wipe all of them (libblkid's own way), then fsync. Returns the number in
- * *ret_wiped. */
-int fs_wipe_signatures(int fd, size_t *ret_wiped, struct err *e);
+/**
+ * fs_wipe_signatures - wipe all of them (libblkid's own way), then fsync, then look again: -EIO
+ * where one is still there. @skip_luks leaves LUKS in place. The number wiped in *ret_wiped.
+ */
+int fs_wipe_signatures(int fd, bool skip_luks, size_t *ret_wiped, struct err *e);

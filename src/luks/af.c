@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Anti-forensic splitter of LUKS1, 4000 stripes (LUKS1 specification 2.4; checklist 2.5).
+#include "internal.h"
+
+/*
+ * One step of diffusion: each digest-sized piece becomes H(its index || itself), the last one cut
+ * to what is left. @tmp has room for a digest: with a cut piece the hash doesn't fit in place.
+ */
+static int diffuse(const char *hash, size_t hash_bytes, unsigned char *block, size_t len,
+		   unsigned char *tmp, struct err *e)
+{
+	uint32_t index = 0;
+	int r;
+
+	for (size_t at = 0; at < len; at += hash_bytes, index++) {
+		size_t n = len - at < hash_bytes ? len - at : hash_bytes;
+		be32 be = be32_make(index);
+		struct crypto_iov iov[2] = { { &be, sizeof(be) }, { block + at, n } };
+
+		r = crypto_hash(hash, iov, 2, tmp, e);
+		if (r)
+			return r;
+		memcpy(block + at, tmp, n);
+	}
+	return 0;
+}
+
+static void xor_into(unsigned char *dst, const unsigned char *src, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		dst[i] ^= src[i];
+}
+
+/* Run the chain over the first 3999 stripes: @acc ends as what the last stripe hides the key under.
+ */
+static int chain(const char *hash, const unsigned char *stripes, unsigned char *acc, size_t len,
+		 struct err *e)
+{
+	_cleanup_secret_ struct secret *tmp = NULL;
+	size_t hash_bytes;
+	int r;
+
+	r = crypto_hash_size(hash, &hash_bytes, e);
+	if (r)
+		return r;
+	if (hash_bytes == 0 || hash_bytes > CRYPTO_HASH_MAX_BYTES)
+		return err_set(e, -EOPNOTSUPP, "the hash \"%s\" can't split keys", hash);
+	r = secret_new(CRYPTO_HASH_MAX_BYTES, &tmp, e);
+	for (size_t i = 0; !r && i < LUKS_AF_STRIPES - 1; i++) {
+		xor_into(acc, stripes + i * len, len);
+		r = diffuse(hash, hash_bytes, acc, len, tmp->data, e);
+	}
+	return r;
+}
+
+int luks_af_split(const char *hash, const struct secret *key, struct secret *out, struct err *e)
+{
+	_cleanup_secret_ struct secret *acc = NULL;
+	size_t len = key->len, head = len * (LUKS_AF_STRIPES - 1);
+	int r;
+
+	if (len == 0 || len > CRYPTO_KEY_MAX_BYTES || out->cap < len * LUKS_AF_STRIPES)
+		return err_set(e, -EINVAL, "a key of %zu bytes can't be split", len);
+	r = secret_new(len, &acc, e);
+	if (r)
+		return r;
+	r = crypto_random(out->data, head, e);
+	if (r)
+		return r;
+	r = chain(hash, out->data, acc->data, len, e);
+	if (r)
+		return r;
+	memcpy(out->data + head, key->data, len);
+	xor_into(out->data + head, acc->data, len);
+	out->len = len * LUKS_AF_STRIPES;
+	return 0;
+}
+
+int luks_af_merge(const char *hash, const struct secret *in, size_t key_bytes, struct secret *key,
+		  struct err *e)
+{
+	_cleanup_secret_ struct secret *acc = NULL;
+	int r;
+
+	if (key_bytes == 0 || key_bytes > CRYPTO_KEY_MAX_BYTES || key->cap < key_bytes ||
+	    in->len < key_bytes * LUKS_AF_STRIPES)
+		return err_set(e, -EINVAL, "a key of %zu bytes can't be merged from %zu bytes",
+			       key_bytes, in->len);
+	r = secret_new(key_bytes, &acc, e);
+	if (r)
+		return r;
+	r = chain(hash, in->data, acc->data, key_bytes, e);
+	if (r)
+		return r;
+	memcpy(key->data, in->data + key_bytes * (LUKS_AF_STRIPES - 1), key_bytes);
+	xor_into(key->data, acc->data, key_bytes);
+	key->len = key_bytes;
+	return 0;
+}

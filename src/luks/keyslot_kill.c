@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Revoke keyslots. Order of writes: docs/FORMAT.md, "Kill and remove" and "Erase".
+#include "write.h"
+
+static unsigned int count_bits(uint32_t bits)
+{
+	return (unsigned int)__builtin_popcount(bits);
+}
+
+/* May keyslot @id go? */
+static int check_kill(const struct luks_header *h, int id, bool allow_last, struct err *e)
+{
+	const struct luks_keyslot *k = luks_find_keyslot(h, id);
+	const struct luks_digest *d;
+
+	if (!k)
+		return err_set(e, -ENOENT, "Keyslot %d is not active.", id);
+	if (k->type == LUKS_KEYSLOT_REENCRYPT)
+		return err_set(e, -EOPNOTSUPP, "keyslot %d belongs to a re-encryption in flight",
+			       id);
+	d = luks_slot_digest(h, k->id);
+	if (d && d->segments && count_bits(d->keyslots) == 1 && !allow_last)
+		return err_set(e, -EBUSY, "keyslot %d is the last one: without it the data is lost",
+			       id);
+	return 0;
+}
+
+int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keyslot, bool allow_last,
+		      struct err *e)
+{
+	const struct luks_keyslot *k;
+	struct luks_change c;
+	int r;
+
+	r = luks_check_usable(h, e);
+	if (!r)
+		r = check_kill(h, keyslot, allow_last, e);
+	if (!r)
+		r = luks_change_begin(io, h, &c, e);
+	if (r)
+		return r;
+	k = luks_find_keyslot(c.next, keyslot);
+	r = luks_area_wipe(io, k->area_offset_bytes, k->area_size_bytes, e);
+	if (!r) {
+		luks_slot_remove(c.next, (unsigned int)keyslot);
+		r = luks_change_write(io, &c, e);
+	}
+	luks_change_end(&c, h, r == 0);
+	return r;
+}
+
+int luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct err *e)
+{
+	struct luks_change c;
+	int r;
+
+	r = luks_check_usable(h, e);
+	if (!r)
+		r = luks_change_begin(io, h, &c, e);
+	if (r)
+		return r;
+	for (size_t i = 0; i < c.next->n_keyslots && !r; i++)
+		r = luks_area_wipe(io, c.next->keyslots[i].area_offset_bytes,
+				   c.next->keyslots[i].area_size_bytes, e);
+	while (!r && c.next->n_keyslots > 0)
+		luks_slot_remove(c.next, c.next->keyslots[0].id);
+	if (!r)
+		r = luks_change_write(io, &c, e);
+	luks_change_end(&c, h, r == 0);
+	return r;
+}

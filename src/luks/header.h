@@ -75,8 +75,9 @@ enum copy_state {
 struct header_copy {
 	enum copy_state state;
 	uint64_t offset_bytes;
-	uint64_t seqid; /* OBSOLETE and OK */
-	uint8_t *area;	/* binary header and JSON area as they were read */
+	unsigned int version; /* 0: no magic */
+	uint64_t seqid;	      /* OBSOLETE and OK */
+	uint8_t *area;	      /* binary header and JSON area as they were read */
 	size_t area_bytes;
 	size_t json_len;       /* OK: of the text */
 	struct luks_header *h; /* OK */

@@ -97,6 +97,8 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 	size_t len;
 	int r;
 
+	if (h->seqid == UINT64_MAX)
+		return err_set(e, -EOVERFLOW, "the header's sequence number can't grow");
 	r = luks_metadata_serialize(h, &text, &len, e);
 	if (!r)
 		r = check_text(io, h, text, len, &next, e);

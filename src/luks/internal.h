@@ -56,6 +56,11 @@ int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct 
  */
 int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whole, struct err *e);
 
+/** luks_lock_take_name - luks_lock_take's way for block devices: file @name in @dir, which is made
+ * where its parent exists. */
+int luks_lock_take_name(const char *dir, const char *name, bool exclusive, struct luks_lock *ret,
+			struct err *e);
+
 /* ---- areas and keys ---- */
 
 /** luks_area_find - first gap of @bytes in the keyslots area; -ENOSPC. */

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a descriptor or from memory to a header; recovery of the other copy (checklist 2.2).
+#include "header.h"
+
+/* May this pair be put in order without a person's say? */
+static bool may_recover(const struct luks_io *io, const struct header_pair *p)
+{
+	return p->rewrite >= 0 && !p->unreadable && !p->newer && io->writable && !io->no_locks &&
+	       io->check_foreign;
+}
+
+/* What can't be written stays as it was found; the other copy is good. */
+static int recover(const struct luks_io *io, struct header_pair *p, struct err *e)
+{
+	struct err why;
+	int r;
+
+	r = io->check_foreign(io->fd, e);
+	if (r)
+		return err_wrap(e, r, "one copy of the header is damaged, and won't be rewritten");
+	r = luks_pair_rewrite(io->fd, p, &why);
+	if (r)
+		log_debug("recovery of a header copy failed: %s", err_text(&why));
+	return 0;
+}
+
+static int finish(struct header_pair *p, uint64_t device_bytes, struct luks_header **ret,
+		  struct err *e)
+{
+	if (p->copy[COPY_PRIMARY].version == 1)
+		return luks1_parse(p->copy[COPY_PRIMARY].area, p->copy[COPY_PRIMARY].area_bytes,
+				   device_bytes, ret, e);
+	if (p->use < 0)
+		return luks_pair_error(p, e);
+	*ret = luks_pair_take(p);
+	return 0;
+}
+
+/* One try under the lock; *ret_again: it takes the exclusive one. */
+static int load_locked(const struct luks_io *io, bool exclusive, struct luks_header **ret,
+		       bool *ret_again, struct err *e)
+{
+	struct header_source src = { .fd = io->fd };
+	struct header_pair pair;
+	int r;
+
+	*ret_again = false;
+	r = io_size(io->fd, &src.device_bytes, e);
+	if (!r)
+		r = luks_pair_read(&src, &pair, e);
+	if (r)
+		return r;
+	if (may_recover(io, &pair)) {
+		if (exclusive)
+			r = recover(io, &pair, e);
+		else
+			*ret_again = true;
+	}
+	if (!r && !*ret_again)
+		r = finish(&pair, src.device_bytes, ret, e);
+	luks_pair_free(&pair);
+	return r;
+}
+
+int luks_load(const struct luks_io *io, struct luks_header **ret, struct err *e)
+{
+	bool exclusive = false, again;
+	int r;
+
+	do {
+		struct luks_lock lock;
+
+		if (!io->no_locks) {
+			r = luks_lock_take(io->fd, exclusive, &lock, e);
+			if (r)
+				return r;
+		}
+		r = load_locked(io, exclusive, ret, &again, e);
+		if (!io->no_locks)
+			luks_lock_release(&lock);
+		exclusive = true;
+	} while (!r && again);
+	return r;
+}
+
+int luks_parse(const void *buf, size_t len, uint64_t device_bytes, struct luks_header **ret,
+	       struct err *e)
+{
+	const struct header_source src = {
+		.fd = -1, .buf = buf, .len = len, .device_bytes = device_bytes
+	};
+	struct header_pair pair;
+	int r;
+
+	r = luks_pair_read(&src, &pair, e);
+	if (r)
+		return r;
+	r = finish(&pair, device_bytes, ret, e);
+	luks_pair_free(&pair);
+	return r;
+}
+
+static int repair_pair(int fd, struct header_pair *p, struct err *e)
+{
+	if (p->copy[COPY_PRIMARY].version == 1)
+		return err_set(e, -EOPNOTSUPP, "LUKS1 has no second copy to repair from");
+	if (p->use < 0)
+		return luks_pair_error(p, e);
+	if (p->unreadable)
+		return err_set(e, -EIO,
+			       "the %s copy can't be read, and so won't be written over: %s",
+			       p->rewrite == COPY_PRIMARY ? "primary" : "secondary",
+			       err_text(&p->copy[p->rewrite].why));
+	/* A person asked: of two with one number the primary stays. */
+	if (p->conflict)
+		p->rewrite = COPY_SECONDARY;
+	return p->rewrite < 0 ? 0 : luks_pair_rewrite(fd, p, e);
+}
+
+int luks_repair(const struct luks_io *io, struct err *e)
+{
+	struct header_source src = { .fd = io->fd };
+	struct header_pair pair;
+	struct luks_lock lock;
+	int r;
+
+	if (!io->writable)
+		return err_set(e, -EROFS, "the device was opened for reading only");
+	if (!io->no_locks) {
+		r = luks_lock_take(io->fd, true, &lock, e);
+		if (r)
+			return r;
+	}
+	r = io_size(io->fd, &src.device_bytes, e);
+	if (!r)
+		r = luks_pair_read(&src, &pair, e);
+	if (!r) {
+		r = repair_pair(io->fd, &pair, e);
+		luks_pair_free(&pair);
+	}
+	if (!io->no_locks)
+		luks_lock_release(&lock);
+	return r;
+}

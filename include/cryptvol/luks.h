@@ -235,6 +235,12 @@ int luks_check_usable(const struct luks_header *h, struct err *e);
 
 /** luks_json_text - the metadata as pretty JSON (--dump-json-metadata), malloc'ed. */
 int luks_json_text(const struct luks_header *h, char **ret, struct err *e);
+/**
+ * luks_member_text - for dumps: a member of a raw object (h->raw, a token's raw, ...) as text; @path as in
+ * "config/flags"; of an array the string @index (0 for what is none). NULL: no such member. The text lives as
+ * long as the header.
+ */
+const char *luks_member_text(const void *raw, const char *path, size_t index);
 
 /* ---- keyslots ---- */
 

@@ -39,7 +39,11 @@ enum dm_crypt_flag {
 					   trustworthy from 1.18.1) */
 	DM_CRYPT_SECTOR_SIZE = 1u << 8, /* not a flag: sector_size:N (1.17.0) */
 	DM_CRYPT_INTEGRITY = 1u << 9,	/* not a flag: integrity:N:alg (1.17.0) */
+	DM_CRYPT_INTEGRITY_KEY_SIZE = 1u << 10, /* not a flag: integrity_key_size:N (1.27.0) */
 };
+/** dm_crypt_flag_name - the parameter's spelling, for messages ("no_read_workqueue"). NULL: no such
+ * flag. */
+const char *dm_crypt_flag_name(enum dm_crypt_flag flag);
 
 struct dm_crypt {
 	char cipher[CRYPTO_CIPHER_SPEC_MAX];
@@ -54,6 +58,8 @@ struct dm_crypt {
 	uint32_t flags;		      /* DM_CRYPT_* that are parameters */
 	char integrity[64];	      /* "16:aead", "" = none */
 	uint32_t integrity_key_bytes; /* integrity_key_size:N, 0 = not mentioned */
+	bool unknown_options; /* parsed from a table with parameters that we don't know: it can't be
+				 written again */
 };
 struct dm_linear {
 	uint64_t device_offset_sectors;
@@ -62,7 +68,8 @@ struct dm_integrity {
 	uint64_t offset_sectors;
 	uint32_t tag_bytes; /* 0 = "-" (from the internal hash) */
 	char mode;	    /* 'J' 'B' 'D' 'R' 'I' */
-	const char *params; /* the optional parameters as text, "" = none */
+	const char *params; /* the optional parameters as text, NULL or "" = none; borrowed. Not
+			       given back by a parse, since keys may be among them. */
 	unsigned int n_params;
 };
 
@@ -87,10 +94,12 @@ struct dm_table {
 void dm_table_free(struct dm_table *t);
 
 /** dm_format_params - a target's parameter string as the kernel wants it, in a secret (a hex key
- * may be in it). -ENAMETOOLONG. */
+ * may be in it), with a NUL behind that isn't counted. -EINVAL: a field that would not be one word
+ * in the table; -EOPNOTSUPP: a target of DM_TARGET_OTHER or with unknown_options. */
 int dm_format_params(const struct dm_target *t, struct secret **ret, struct err *e);
 /** dm_parse_params - the reverse, for a table read back from the kernel. Keys come back as
- * key_description or (hex) as ret_key. */
+ * key_description, or (hex) as *ret_key, to which ret->crypt.key points; *ret_key is NULL where
+ * there is none. @ret_key may be NULL: the key isn't wanted. -EBADMSG. */
 int dm_parse_params(const char *type_name, const char *params, struct dm_target *ret,
 		    struct secret **ret_key, struct err *e);
 
@@ -103,6 +112,9 @@ struct dm_control;
  */
 int dm_control_open(struct dm_control **ret, struct err *e);
 void dm_control_close(struct dm_control *c);
+/** dm_control_set_wait - how long to wait for udev at most, in milliseconds (10,000 if not set);
+ * after that the node is made by us. */
+void dm_control_set_wait(struct dm_control *c, uint32_t wait_ms);
 void dm_control_closep(struct dm_control **c);
 #define _cleanup_dm_ __attribute__((cleanup(dm_control_closep)))
 
@@ -138,11 +150,13 @@ struct dm_mapping {
 
 /* Every call takes the device's name. -ENODEV: no such mapping. */
 
-/** dm_create - create (-EEXIST), load, resume, node; after a failure nothing is left. @key of the
- * table may be in it: secure data. */
+/** dm_create - create (-EEXIST: name or UUID taken), load, resume, node; after a failure nothing is
+ * left. @uuid may be NULL. Errors of dm_load. */
 int dm_create(struct dm_control *c, const char *name, const char *uuid, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
-/** dm_load - put a table into the inactive slot. */
+/** dm_load - put a table into the inactive slot. -EOPNOTSUPP names the parameter that this kernel's
+ * crypt target is too old for; -ENOKEY: the key that the table names isn't in this thread's reach;
+ * -EHOSTDOWN: no such target or cipher here; -EBUSY: a device below is in use. */
 int dm_load(struct dm_control *c, const char *name, const struct dm_table *t, struct err *e);
 /** dm_clear - drop the inactive table. */
 int dm_clear(struct dm_control *c, const char *name, struct err *e);
@@ -151,22 +165,25 @@ int dm_suspend(struct dm_control *c, const char *name, bool noflush, bool nolock
 /** dm_resume - resume; swaps an inactive table in; node afterwards. */
 int dm_resume(struct dm_control *c, const char *name, uint32_t device_flags, enum dm_udev_mode udev,
 	      struct err *e);
-/** dm_reload - load, suspend, resume; on failure the old table is live again. */
+/** dm_reload - load, then resume, by which the kernel suspends, swaps the tables and resumes within
+ * one call: killed at any moment, nothing stays suspended. On failure the old table is live. */
 int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
 int dm_rename(struct dm_control *c, const char *name, const char *new_name, enum dm_udev_mode udev,
 	      struct err *e);
-/** dm_remove - -EBUSY in use (retried for a moment: a probe may hold it). @deferred: remove when
- * the last user goes. */
+/** dm_remove - -EBUSY in use (retried for a moment, since a probe may hold it, but not where it is
+ * mounted or stacked upon). @deferred: where in use, remove when the last user goes. */
 int dm_remove(struct dm_control *c, const char *name, bool deferred, enum dm_udev_mode udev,
 	      struct err *e);
 /** dm_remove_cancel - cancel a deferred remove. */
 int dm_remove_cancel(struct dm_control *c, const char *name, struct err *e);
 int dm_query_info(struct dm_control *c, const char *name, struct dm_mapping *ret, struct err *e);
-/** dm_query_table - the live table. *ret_key: a hex key, or NULL (secret_free). */
+/** dm_query_table - the live table (none: n_targets 0). *ret_key: the hex key, the same for all of
+ * its crypt targets, whose crypt.key points to it, or NULL (secret_free); @ret_key may be NULL: not
+ * wanted. -EOPNOTSUPP: several hex keys. */
 int dm_query_table(struct dm_control *c, const char *name, struct dm_table *ret,
 		   struct secret **ret_key, struct err *e);
-/** dm_query_status - status text of target @index, malloc'ed. */
+/** dm_query_status - status text of target @index, malloc'ed. -ENOENT: no such target. */
 int dm_query_status(struct dm_control *c, const char *name, size_t index, char **ret,
 		    struct err *e);
 struct dm_dev {
@@ -175,7 +192,7 @@ struct dm_dev {
 /** dm_query_deps - the devices below; at most @cap are written, *ret_n is the true count. */
 int dm_query_deps(struct dm_control *c, const char *name, struct dm_dev *ret, size_t cap,
 		  size_t *ret_n, struct err *e);
-/** dm_wait - wait until the event number passes @event_nr. */
+/** dm_wait - wait until the event number passes @event_nr. -EINTR: a signal came. */
 int dm_wait(struct dm_control *c, const char *name, uint32_t event_nr, struct err *e);
 struct dm_list_entry {
 	char name[DM_DEVICE_NAME_MAX + 1];
@@ -184,6 +201,8 @@ struct dm_list_entry {
 /** dm_list - all mappings, malloc'ed array. */
 int dm_list(struct dm_control *c, struct dm_list_entry **ret, size_t *ret_n, struct err *e);
 
-/** dm_name_valid - what may be a mapping's name: 1..127 bytes, no '/', not "." or "..", no control
- * character or blank; -EINVAL. */
+/** dm_name_valid - what may be the name of a new mapping: 1..127 letters, digits and #+-.:=@_ (udev
+ * changes others in the node's name), or "\xNN" for another byte as libdevmapper writes it; not
+ * ".",
+ * "..", "control"; -EINVAL. */
 int dm_name_valid(const char *name, struct err *e);

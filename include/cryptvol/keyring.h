@@ -16,24 +16,25 @@ int keyring_volume_key_description(const char *uuid, unsigned int digest, char *
 
 /**
  * A logon key that dm-crypt can find from the calling thread. It lives in a keyring that ends with
- * keyring_drop (or with the process); or, kept, in the mapping's own keyring "cryptvol:<name>"
- * under the user keyring, described by the mapping's dm UUID, so that a later process can reload
- * the live table with no passphrase. All of it must happen on the thread that issues the ioctl.
+ * keyring_drop (or with the thread); or, kept, in the mapping's own keyring "cryptvol:<name>" under
+ * the user keyring, bound to the mapping's dm UUID, so that a later process can reload the live
+ * table with no passphrase. All of it must happen on the thread that issues the ioctl.
  */
 struct keyring_hold {
 	int32_t ring;	/* the keyring that holds the key, 0 = none */
 	int32_t key;	/* the logon key, 0 = none (found through the ring) */
+	int32_t link;	/* what leads there: in the thread keyring until keyring_drop */
 	bool kept;	/* ring stays after keyring_drop */
-	bool linked;	/* ring is linked into the thread keyring */
+	bool linked;	/* link is in the thread keyring */
 	char name[160]; /* kept: mapping name */
 };
 
 /** keyring_put - add @key as logon "<description>" in a ring that ends with the call. After a
- * failure nothing is left. */
+ * failure nothing is left. -EDQUOT: the user's key quota; -EHOSTDOWN: no such keys here. */
 int keyring_put(const char *description, const struct secret *key, struct keyring_hold *ret,
 		struct err *e);
 /** keyring_put_kept - the same, in the mapping's own ring, bound to @dm_name and @dm_uuid. An older
- * ring of that name is revoked first. */
+ * ring of that name is revoked first. To undo it, keyring_drop and keyring_revoke_kept. */
 int keyring_put_kept(const char *dm_name, const char *dm_uuid, const char *description,
 		     const struct secret *key, struct keyring_hold *ret, struct err *e);
 /**

@@ -69,6 +69,9 @@ struct crypto_pbkdf {
 #define CRYPTO_ARGON2_MAX_MEMORY_KIB (4u * 1024 * 1024)
 #define CRYPTO_ARGON2_MAX_PARALLEL 4u	    /* of a keyslot that we make */
 #define CRYPTO_ARGON2_OPEN_MAX_PARALLEL 64u /* of a keyslot that we open */
+/* time * memory of a keyslot that we try: as long as PBKDF2's highest iterations, some ten minutes
+ */
+#define CRYPTO_ARGON2_MAX_WORK_KIB (512ull * 1024 * 1024)
 #define CRYPTO_SALT_BYTES 32u
 
 /** crypto_pbkdf_check_stored - may a stored keyslot with these costs be tried at all? -EBADMSG

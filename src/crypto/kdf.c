@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Key derivation: which function, within which bounds, and the object in which derivations run.
+#include "kdf.h"
+
+#define ARGON2_KEY_MIN_BYTES 4
+#define ARGON2_SALT_MIN_BYTES 8
+#define ARGON2_LANE_MIN_KIB 8
+
+static const char *const pbkdf_names[] = {
+	[CRYPTO_PBKDF2] = "pbkdf2",
+	[CRYPTO_ARGON2I] = "argon2i",
+	[CRYPTO_ARGON2ID] = "argon2id",
+};
+
+const char *crypto_pbkdf_name(enum crypto_pbkdf_type t)
+{
+	return t >= CRYPTO_PBKDF2 && t <= CRYPTO_ARGON2ID ? pbkdf_names[t] : "unknown";
+}
+
+int crypto_pbkdf_type(const char *name, enum crypto_pbkdf_type *ret)
+{
+	for (unsigned int t = CRYPTO_PBKDF2; t <= CRYPTO_ARGON2ID; t++) {
+		if (strcmp(name, pbkdf_names[t]))
+			continue;
+		*ret = (enum crypto_pbkdf_type)t;
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
+static int check_range(const char *field, uint32_t v, uint32_t min, uint32_t max, struct err *e)
+{
+	if (v >= min && v <= max)
+		return 0;
+	return err_set(e, -EBADMSG, "%s %u isn't from %u to %u", field, v, min, max);
+}
+
+int crypto_pbkdf_check_stored(const struct crypto_pbkdf *p, struct err *e)
+{
+	int r;
+
+	if (p->type == CRYPTO_PBKDF2)
+		return check_range("pbkdf2 iterations", p->iterations, 1,
+				   CRYPTO_PBKDF2_MAX_ITERATIONS, e);
+	if (p->type != CRYPTO_ARGON2I && p->type != CRYPTO_ARGON2ID)
+		return err_set(e, -EBADMSG, "no key derivation function has number %d",
+			       (int)p->type);
+	r = check_range("argon2 time", p->iterations, 1, CRYPTO_ARGON2_MAX_ITERATIONS, e);
+	if (!r)
+		r = check_range("argon2 cpus", p->parallel, 1, CRYPTO_ARGON2_OPEN_MAX_PARALLEL, e);
+	if (!r)
+		r = check_range("argon2 memory (KiB)", p->memory_kib,
+				ARGON2_LANE_MIN_KIB * p->parallel, CRYPTO_ARGON2_MAX_MEMORY_KIB, e);
+	if (!r && (uint64_t)p->iterations * p->memory_kib > CRYPTO_ARGON2_MAX_WORK_KIB)
+		r = err_set(e, -EBADMSG,
+			    "argon2 time %u with memory %u KiB is more work than allowed "
+			    "(%llu KiB in all passes)",
+			    p->iterations, p->memory_kib, CRYPTO_ARGON2_MAX_WORK_KIB);
+	return r;
+}
+
+static char *copy_text(const char *s)
+{
+	return s ? strdup(s) : NULL;
+}
+
+int crypto_kdf_new_at(const char *root, const struct crypto_kdf_config *c, struct crypto_kdf **ret,
+		      struct err *e)
+{
+	struct crypto_kdf *kdf = calloc(1, sizeof(*kdf));
+
+	if (kdf) {
+		kdf->root = copy_text(root);
+		kdf->lock_dir = copy_text(c->lock_dir);
+	}
+	if (!kdf || !kdf->root || (c->lock_dir && !kdf->lock_dir)) {
+		if (kdf) {
+			free(kdf->root);
+			free(kdf->lock_dir);
+		}
+		free(kdf);
+		return err_set(e, -ENOMEM, "no memory for key derivations");
+	}
+	kdf->policy_bytes = c->budget_bytes;
+	kdf->tail = &kdf->head;
+	pthread_mutex_init(&kdf->lock, NULL);
+	*ret = kdf;
+	return 0;
+}
+
+int crypto_kdf_new(const struct crypto_kdf_config *c, struct crypto_kdf **ret, struct err *e)
+{
+	return crypto_kdf_new_at("", c, ret, e);
+}
+
+void crypto_kdf_free(struct crypto_kdf *kdf)
+{
+	if (!kdf)
+		return;
+	while (kdf->idle) {
+		struct crypto_arena *next = kdf->idle->next;
+
+		crypto_arena_free(kdf->idle);
+		kdf->idle = next;
+	}
+	pthread_mutex_destroy(&kdf->lock);
+	free(kdf->root);
+	free(kdf->lock_dir);
+	free(kdf);
+}
+
+static int derive_argon2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+			 const struct secret *pass, const void *salt, size_t salt_len,
+			 struct secret *key, struct err *e)
+{
+	struct crypto_grant g;
+	int r;
+
+	if (key->cap < ARGON2_KEY_MIN_BYTES || salt_len < ARGON2_SALT_MIN_BYTES)
+		return err_set(e, -EINVAL, "argon2 needs %d bytes of salt and makes %d of key",
+			       ARGON2_SALT_MIN_BYTES, ARGON2_KEY_MIN_BYTES);
+	r = crypto_admission_enter(kdf, (size_t)p->memory_kib * KIB, &g, e);
+	if (r)
+		return r;
+	r = crypto_argon2(p, g.arena, pass, salt, salt_len, key, e);
+	crypto_admission_leave(kdf, &g);
+	return r;
+}
+
+int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+		      const struct secret *pass, const void *salt, size_t salt_len,
+		      struct secret *key, struct err *e)
+{
+	int r;
+
+	r = crypto_pbkdf_check_stored(p, e);
+	if (r)
+		return r;
+	if (p->type != CRYPTO_PBKDF2)
+		return derive_argon2(kdf, p, pass, salt, salt_len, key, e);
+	r = crypto_pbkdf2(p->hash, pass, salt, salt_len, p->iterations, key->data, key->cap, e);
+	if (r)
+		return r;
+	key->len = key->cap;
+	pthread_mutex_lock(&kdf->lock);
+	kdf->derivations++;
+	pthread_mutex_unlock(&kdf->lock);
+	return 0;
+}
+
+void crypto_kdf_get_stats(struct crypto_kdf *kdf, struct crypto_kdf_stats *ret)
+{
+	struct crypto_limits l = { 0 };
+
+	(void)crypto_limits_read(kdf, &l, NULL);
+	pthread_mutex_lock(&kdf->lock);
+	*ret = (struct crypto_kdf_stats){
+		.budget_bytes = l.hard_bytes,
+		.in_use_bytes = kdf->in_use_bytes,
+		.peak_bytes = kdf->peak_bytes,
+		.waiting = kdf->waiting,
+		.derivations = kdf->derivations,
+	};
+	pthread_mutex_unlock(&kdf->lock);
+}

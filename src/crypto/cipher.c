@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sector by sector encryption of keyslot areas, by whichever backend has the cipher.
+#include "internal.h"
+
+void crypto_iv_sector(const struct crypto_cipher *c, uint64_t sector,
+		      unsigned char iv[CRYPTO_IV_MAX_BYTES])
+{
+	uint64_t le = htole64(strcmp(c->iv, "plain") ? sector : sector & UINT32_MAX);
+
+	memset(iv, 0, CRYPTO_IV_MAX_BYTES);
+	memcpy(iv, &le, sizeof(le));
+}
+
+int crypto_cipher_run(const struct crypto_cipher *c, const struct secret *key, bool encrypt,
+		      void *buf, size_t len, uint64_t first_sector, struct err *e)
+{
+	struct crypto_cipher_job job = {
+		.cipher = c,
+		.key = key,
+		.encrypt = encrypt,
+		.buf = buf,
+		.len = len,
+		.unit_bytes = SECTOR_SIZE_BYTES,
+		.first_sector = first_sector,
+	};
+	int r;
+
+	if (len % SECTOR_SIZE_BYTES)
+		return err_set(e, -EINVAL, "%zu bytes aren't whole sectors", len);
+	r = crypto_cipher_check(c->spec, key->len, true, e);
+	if (r || c->null || !len)
+		return r;
+	if (crypto_evp_has(c, key->len))
+		r = crypto_evp_run(&job, e);
+	else
+		r = crypto_afalg_run(&job, e);
+	crypto_stack_wipe();
+	return r;
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sector ciphers of libcrypto: AES-XTS, AES-CBC and Camellia-CBC, with plain, plain64 and ESSIV.
+#include "internal.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+
+#define BLOCK_BYTES 16
+
+/** libcrypto's names: "AES-256-XTS" (the bits of one of XTS's two keys), "AES-256-CBC". */
+struct evp_cipher_line {
+	const char *cipher, *mode;
+	unsigned short key_bytes[3];
+	unsigned short keys;
+};
+static const struct evp_cipher_line evp_ciphers[] = {
+	{ "aes", "xts", { 32, 64 }, 2 },
+	{ "aes", "cbc", { 16, 24, 32 }, 1 },
+	{ "camellia", "cbc", { 16, 24, 32 }, 1 },
+};
+
+static const struct evp_cipher_line *find_line(const struct crypto_cipher *c, size_t key_bytes)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(evp_ciphers); i++) {
+		const struct evp_cipher_line *l = &evp_ciphers[i];
+
+		if (strcmp(l->cipher, c->cipher) || strcmp(l->mode, c->mode))
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(l->key_bytes); k++)
+			if (l->key_bytes[k] == key_bytes)
+				return l;
+	}
+	return NULL;
+}
+
+bool crypto_evp_has(const struct crypto_cipher *c, size_t key_bytes)
+{
+	return key_bytes && find_line(c, key_bytes);
+}
+
+static EVP_CIPHER_CTX *new_context(const char *cipher, size_t bits, const char *mode,
+				   const unsigned char *key, bool encrypt)
+{
+	EVP_CIPHER_CTX *ctx = NULL;
+	EVP_CIPHER *evp;
+	char name[64];
+
+	crypto_openssl_init();
+	snprintf(name, sizeof(name), "%s-%zu-%s", cipher, bits, mode);
+	evp = EVP_CIPHER_fetch(NULL, name, NULL);
+	if (evp)
+		ctx = EVP_CIPHER_CTX_new();
+	if (ctx && (EVP_CipherInit_ex2(ctx, evp, key, NULL, encrypt, NULL) != 1 ||
+		    EVP_CIPHER_CTX_set_padding(ctx, 0) != 1)) {
+		EVP_CIPHER_CTX_free(ctx);
+		ctx = NULL;
+	}
+	EVP_CIPHER_free(evp);
+	return ctx;
+}
+
+/* ESSIV: the sector's number encrypted with the key's hash. */
+static int new_essiv(const struct crypto_cipher_job *j, EVP_CIPHER_CTX **ret, struct err *e)
+{
+	const char *hash = crypto_iv_essiv_hash(j->cipher);
+	struct crypto_iov iov = { j->key->data, j->key->len };
+	unsigned char salt[CRYPTO_HASH_MAX_BYTES];
+	size_t bytes;
+	int r;
+
+	*ret = NULL;
+	if (!hash)
+		return 0;
+	r = crypto_hash_size(hash, &bytes, e);
+	if (!r)
+		r = crypto_hash(hash, &iov, 1, salt, e);
+	if (r)
+		return r;
+	*ret = new_context(j->cipher->cipher, bytes * 8, "ecb", salt, true);
+	explicit_bzero(salt, sizeof(salt));
+	return *ret ? 0 : err_set(e, -ENOMEM, "libcrypto can't set up ESSIV");
+}
+
+static bool run_unit(EVP_CIPHER_CTX *ctx, EVP_CIPHER_CTX *essiv, unsigned char *iv, bool encrypt,
+		     unsigned char *buf, size_t len)
+{
+	int n;
+
+	if (essiv && (EVP_CipherUpdate(essiv, iv, &n, iv, BLOCK_BYTES) != 1 || n != BLOCK_BYTES))
+		return false;
+	return EVP_CipherInit_ex2(ctx, NULL, NULL, iv, encrypt, NULL) == 1 &&
+	       EVP_CipherUpdate(ctx, buf, &n, buf, (int)len) == 1 && (size_t)n == len;
+}
+
+int crypto_evp_run(const struct crypto_cipher_job *j, struct err *e)
+{
+	const struct evp_cipher_line *l = find_line(j->cipher, j->key->len);
+	unsigned char iv[CRYPTO_IV_MAX_BYTES];
+	EVP_CIPHER_CTX *ctx, *essiv;
+	uint64_t sector = j->first_sector;
+	bool ok;
+	int r;
+
+	r = new_essiv(j, &essiv, e);
+	if (r)
+		return r;
+	ctx = new_context(l->cipher, j->key->len / l->keys * 8, l->mode, j->key->data, j->encrypt);
+	ok = ctx;
+	for (size_t at = 0; ok && at < j->len; at += j->unit_bytes, sector++) {
+		crypto_iv_sector(j->cipher, sector, iv);
+		ok = run_unit(ctx, essiv, iv, j->encrypt, j->buf + at, j->unit_bytes);
+	}
+	EVP_CIPHER_CTX_free(ctx);
+	EVP_CIPHER_CTX_free(essiv);
+	ERR_clear_error();
+	if (!ok)
+		return err_set(e, -EINVAL, "libcrypto refuses the key of %s (two equal halves?)",
+			       j->cipher->spec);
+	return 0;
+}

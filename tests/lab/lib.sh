@@ -125,7 +125,7 @@ need_target() {
 # make_image SIZE [NAME]: a sparse file below $SCRATCH; prints its path
 make_image() {
 	local file
-	file=$(mktemp "$SCRATCH/${2:-image}.XXXX") && truncate -s "$1" "$file" && echo "$file"
+	file=$(mktemp "$SCRATCH/${2:-image}.XXXXXX") && truncate -s "$1" "$file" && echo "$file"
 }
 
 # make_loop SIZE [LOSETUP OPTIONS]: a loop device over a fresh image; prints its path

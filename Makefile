@@ -87,7 +87,7 @@ $(O)/flags.stamp: FORCE
 $(O)/%.o: %.c $(O)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_EXTRA) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # ---- library: an archive a room (tests link only what their room may use), one for all, and the shared object ----
 define room_rule

@@ -15,27 +15,32 @@ MAY = {
     "dm": BASE | {"crypto", "dm"},
     "keyring": BASE | {"keyring"},
     "block": BASE | {"block"},
-    "fs": BASE | {"fs"},
+    "fs": BASE | {"fs", "mount"},
+    "backup": BASE | {"backup", "crypto"},
+    "backend": BASE | {"backend", "backup", "block", "crypto", "mount"},
+    "csi": BASE | {"backend", "backup", "block", "crypto", "dm", "fs", "keyring", "luks", "mount", "volume"},
     "volume": BASE | {"crypto", "luks", "dm", "keyring", "block", "fs", "volume"},
-    "tools": BASE | {"crypto", "luks", "fs", "volume", "dm"},
+    "tools": BASE | {"backup", "crypto", "luks", "fs", "volume", "dm"},
 }
 # faces include faces
 FACE_MAY = {
     "base": {"err", "secret"}, "err": set(), "secret": set(), "crypto": set(), "luks": {"crypto"}, "dm": {"crypto"},
-    "keyring": set(), "block": set(), "fs": set(), "volume": {"crypto", "dm", "luks"},
+    "keyring": set(), "block": set(), "fs": set(), "mount": set(), "backend": set(), "backup": set(), "volume": {"crypto", "dm", "luks"},
 }
 # call -> rooms that may make it (tools: the terminal's and its own processes' business)
 CALLS = {
-    "ioctl": {"dm", "block", "fs", "base"},
+    "ioctl": {"dm", "block", "fs", "base", "backend"},
     "keyctl": {"keyring"}, "add_key": {"keyring"},
     "mount": {"fs"}, "umount2": {"fs"},
     "mknod": {"dm"}, "mknodat": {"dm"},
-    "json_object_": {"luks", "tools"},
-    "printf": {"tools"}, "fprintf": {"tools"}, "puts": {"tools"}, "perror": {"tools"}, "exit": {"tools"}, "abort": set(),
-    "_exit": {"tools", "dm"},
+    "json_object_": {"luks", "tools", "backup", "csi"},
+    "sqlite3_": {"backend"},
+    "printf": {"tools"}, "fprintf": {"tools", "csi"}, "puts": {"tools"}, "perror": {"tools"}, "exit": {"tools"}, "abort": set(),
+    "_exit": {"tools", "dm", "fs", "csi"},
 }
 BANNED = ("strcpy", "strcat", "sprintf", "gets", "alloca", "system", "popen", "strtok", "atoi", "atol")
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.M)
+ROOM_PATH = r"(?:src/)?(base|crypto|luks|dm|keyring|block|fs|volume|csi|backend|backup)/"
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"', re.S)
 
 errors = []
@@ -51,9 +56,13 @@ def check_includes(path, text, room, may):
             face = inc[len("cryptvol/"):-2]
             if face not in may:
                 bad(path, f"room {room} may not include <{inc}>")
-        elif inc.startswith("../") or re.match(r"(src/)?(base|crypto|luks|dm|keyring|block|fs|volume|csi)/", inc):
+        elif inc.startswith("../") or (m := re.match(ROOM_PATH, inc)) and m.group(1) != room:
             bad(path, f"includes the inside of another room: {inc}")
-        elif re.match(r"(google/|grpc|protobuf-c|.*\.pb-c\.h|libcryptsetup)", inc):
+        elif inc.startswith("libcryptsetup"):
+            bad(path, f"nobody uses {inc}")
+        elif inc.startswith("grpc") and os.path.basename(path) not in ("server.c", "planted.c"):
+            bad(path, f"only src/csi/server.c knows gRPC: {inc}")
+        elif re.match(r"(google/|grpc|protobuf-c|.*\.pb-c\.h)", inc) and room != "csi":
             bad(path, f"neither library nor CLI may use {inc}")
 
 

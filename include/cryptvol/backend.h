@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the driver's block devices come from, and what it remembers about them. The ops table keeps
+// the place of other engines; the embedded one is "loop": sparse files in a state directory behind
+// loop devices, records in SQLite. Linked into the driver only.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define BACKEND_ID_MAX 129 /* 128 bytes of CSI and a NUL */
+#define BACKEND_HEADER_BYTES                                                                     \
+	(16ull * 1024 * 1024) /* LUKS2 metadata in front of an encrypted volume's data; comes on \
+				 top of its size */
+#define BACKEND_EXTENT_BYTES (1024ull * 1024) /* sizes are rounded up to this */
+
+/** May this volume still be formatted? Recorded before and after, never inferred from content. */
+enum backend_format {
+	BACKEND_FORMAT_NONE = 0, /* new, nothing was ever written by us */
+	BACKEND_FORMATTING = 1,	 /* a format was begun; nonce says which */
+	BACKEND_FORMATTED = 2,	 /* open only, whatever the bytes look like (also: restored, cloned,
+				    static, adopted after a loss of state) */
+};
+enum backend_source {
+	BACKEND_SOURCE_NONE = 0,
+	BACKEND_SOURCE_SNAPSHOT = 1,
+	BACKEND_SOURCE_VOLUME = 2
+};
+enum backend_snapshot_kind { BACKEND_SNAP = 0, BACKEND_BACKUP = 1 };
+
+/** What the header of a volume has to be; "" / 0 = not pinned yet. A header that differs is refused
+ * at stage. */
+struct backend_pin {
+	char uuid[40];
+	char cipher[96];
+	uint64_t data_offset_bytes;
+	uint32_t sector_size_bytes;
+	char digest[65]; /* hex SHA-256 over the digest objects of the segments: salt, hash,
+			    iterations, digest */
+};
+
+struct backend_volume {
+	char id[BACKEND_ID_MAX];   /* mapping name and image name at the same time: [a-z0-9.-] */
+	char name[BACKEND_ID_MAX]; /* the CO's */
+	uint64_t size_bytes;	   /* what the user asked for, header not counted */
+	uint64_t header_bytes;	   /* 0 for a plain volume */
+	bool encrypted, block;
+	char fs_type[16]; /* "" for block */
+	char *parameters; /* string map as JSON; owned by the record (backend_volume_clear) */
+	char *mutable_parameters; /* the same */
+	enum backend_source source;
+	char source_id[BACKEND_ID_MAX];
+	enum backend_format format;
+	char format_nonce[37];
+	bool fs_made; /* mkfs finished once: from then on mount only */
+	struct backend_pin pin;
+	uint32_t access_modes; /* bit per CSI access mode of the capabilities at creation */
+	int64_t created_seconds;
+	bool adopted; /* found as an image after the records were lost */
+};
+void backend_volume_clear(struct backend_volume *v);
+
+struct backend_snapshot {
+	char id[BACKEND_ID_MAX], name[BACKEND_ID_MAX], volume_id[BACKEND_ID_MAX],
+		group_id[BACKEND_ID_MAX];
+	enum backend_snapshot_kind kind;
+	uint64_t size_bytes, header_bytes; /* of the volume when it was cut */
+	bool encrypted, block, ready;
+	char fs_type[16];
+	enum backend_format format;
+	bool fs_made;
+	struct backend_pin pin;
+	int64_t created_seconds, created_nanos;
+	char location[4096]; /* backups: the directory */
+};
+
+/** A publication: where a volume is staged, and each target it is published on. cap is the
+ * capability as canonical text. */
+struct backend_use {
+	char path[4096]; /* staging path, target path or (controller publish) node id */
+	char cap[512];
+	bool readonly;
+};
+enum backend_use_kind { BACKEND_USE_NODE = 0, BACKEND_USE_STAGED = 1, BACKEND_USE_TARGET = 2 };
+
+struct backend_config {
+	const char *state_dir, *node_id;
+	uint64_t overprovision_percent;
+};
+struct backend;
+/** backend_open - open (or make) the state directory and its records, repair what a crash left.
+ * -EINVAL: no backend @name. */
+int backend_open(const char *name, const struct backend_config *c, struct backend **ret,
+		 struct err *e);
+void backend_close(struct backend *b);
+
+/* ---- ids ---- */
+/** backend_volume_id - the id that a CO's volume name gets on this node; the same name gives the
+ * same id. ret[BACKEND_ID_MAX] */
+int backend_volume_id(struct backend *b, const char *name, char *ret, struct err *e);
+/** backend_id_is_ours - does this id belong to this node (ids carry a hash of the node id)? */
+bool backend_id_is_ours(struct backend *b, const char *id);
+
+/** What stands between a live volume and its image while a snapshot is cut: called around the copy
+ * of all sources together. */
+struct backend_quiesce {
+	int (*suspend)(void *arg, const char *volume_id, struct err *e);
+	int (*resume)(void *arg, const char *volume_id, struct err *e);
+	void *arg;
+};
+/* ---- volumes; -ENOENT: no such volume ---- */
+struct backend_create {
+	const char *name;
+	uint64_t size_bytes; /* already rounded */
+	bool encrypted, block;
+	const char *fs_type, *parameters, *mutable_parameters;
+	uint32_t access_modes;
+	enum backend_source source;
+	const char *source_id;
+	bool pause_allowed; /* a copy that can't be a reflink may suspend a live source for as long
+			       as it takes */
+};
+/**
+ * backend_create - make the volume, or find the one that an earlier call began under that name and
+ * finish it. Space is accounted in one transaction: concurrent calls can't oversubscribe (-ENOSPC).
+ * The caller compares *ret with its request for ALREADY_EXISTS.
+ */
+int backend_create(struct backend *b, const struct backend_create *c,
+		   const struct backend_quiesce *q, struct backend_volume *ret, struct err *e);
+int backend_delete(struct backend *b, const char *id,
+		   struct err *e); /* unknown: success; -EBUSY: in use */
+int backend_get(struct backend *b, const char *id, struct backend_volume *ret, struct err *e);
+int backend_find(struct backend *b, const char *name, struct backend_volume *ret, struct err *e);
+/** backend_list - up to @max (0 = all) records with id > @after in id order; *ret_more: there are
+ * more. Free each, then the array. */
+int backend_list(struct backend *b, const char *after, size_t max, struct backend_volume **ret,
+		 size_t *ret_n, bool *ret_more, struct err *e);
+/** backend_set_* - one durable change of the record each. */
+int backend_set_format(struct backend *b, const char *id, enum backend_format f, const char *nonce,
+		       struct err *e);
+int backend_set_fs_made(struct backend *b, const char *id, struct err *e);
+int backend_set_pin(struct backend *b, const char *id, const struct backend_pin *pin,
+		    struct err *e);
+int backend_set_mutable(struct backend *b, const char *id, const char *json, struct err *e);
+/** backend_grow - record and image to the new size (space accounted); success where it is that big.
+ */
+int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct err *e);
+/** backend_capacity - what can still be created, and the largest single volume, in bytes. */
+int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_largest,
+		     struct err *e);
+/** backend_condition - "" or why the volume is in trouble (state file system full, image gone or
+ * short, loop device lost). */
+int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e);
+
+/* ---- devices ---- */
+/** backend_attach - the block device of the volume: an attached loop device is found again, a fresh
+ * one is made (direct I/O). ret_path[4096] */
+int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_path, struct err *e);
+/** backend_refresh - tell an attached device its image's new size. */
+int backend_refresh(struct backend *b, const char *id, struct err *e);
+/** backend_detach - not attached: success. -EBUSY: in use. */
+int backend_detach(struct backend *b, const char *id, struct err *e);
+
+/* ---- snapshots ---- */
+struct backend_cut {
+	const char *name; /* of the snapshot; of the group where n_volumes > 1 or group is set */
+	const char *const *volume_ids;
+	size_t n_volumes;
+	bool group;
+	enum backend_snapshot_kind kind;
+	const char *location; /* backups */
+	bool pause_allowed;
+};
+/** backend_cut_snapshots - all volumes suspended together, cut, resumed; reflink, else sparse copy.
+ * Finds what an earlier call made. */
+int backend_cut_snapshots(struct backend *b, const struct backend_cut *c,
+			  const struct backend_quiesce *q, struct backend_snapshot **ret,
+			  size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e);
+int backend_snapshot_delete(struct backend *b, const char *id,
+			    struct err *e); /* unknown: success */
+int backend_snapshot_get(struct backend *b, const char *id, struct backend_snapshot *ret,
+			 struct err *e);
+int backend_snapshot_find(struct backend *b, const char *name, struct backend_snapshot *ret,
+			  struct err *e);
+/** backend_snapshot_list - by id, optionally only of one volume; as backend_list. */
+int backend_snapshot_list(struct backend *b, const char *volume_id, const char *after, size_t max,
+			  struct backend_snapshot **ret, size_t *ret_n, bool *ret_more,
+			  struct err *e);
+int backend_group_find(struct backend *b, const char *id, const char *name,
+		       char ret_id[BACKEND_ID_MAX], char ret_name[BACKEND_ID_MAX],
+		       struct backend_snapshot **ret, size_t *ret_n, struct err *e);
+int backend_group_delete(struct backend *b, const char *id, struct err *e);
+
+/* ---- uses ---- */
+int backend_use_put(struct backend *b, const char *volume_id, enum backend_use_kind k,
+		    const struct backend_use *u, struct err *e);
+int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_kind k,
+		     const char *path, struct err *e);
+int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_kind k,
+		     struct backend_use **ret, size_t *ret_n, struct err *e);

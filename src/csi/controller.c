@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Controller service: its table of methods and its capabilities.
+#include "controller.h"
+
+#define CAP(c) CSI__V1__CONTROLLER_SERVICE_CAPABILITY__RPC__TYPE__##c
+
+static const Csi__V1__ControllerServiceCapability__RPC__Type capabilities[] = {
+	CAP(CREATE_DELETE_VOLUME),
+	CAP(PUBLISH_UNPUBLISH_VOLUME),
+	CAP(LIST_VOLUMES),
+	CAP(GET_CAPACITY),
+	CAP(CREATE_DELETE_SNAPSHOT),
+	CAP(LIST_SNAPSHOTS),
+	CAP(CLONE_VOLUME),
+	CAP(PUBLISH_READONLY),
+	CAP(EXPAND_VOLUME),
+	CAP(LIST_VOLUMES_PUBLISHED_NODES),
+	CAP(VOLUME_CONDITION),
+	CAP(GET_VOLUME),
+	CAP(SINGLE_NODE_MULTI_WRITER),
+	CAP(MODIFY_VOLUME),
+	CAP(GET_SNAPSHOT),
+};
+
+static Csi__V1__ControllerServiceCapability *
+capability(struct csi_call *call, Csi__V1__ControllerServiceCapability__RPC__Type type)
+{
+	Csi__V1__ControllerServiceCapability *c = csi_new(
+		call, Csi__V1__ControllerServiceCapability, csi__v1__controller_service_capability);
+
+	if (!c)
+		return NULL;
+	c->type_case = CSI__V1__CONTROLLER_SERVICE_CAPABILITY__TYPE_RPC;
+	c->rpc = csi_new(call, Csi__V1__ControllerServiceCapability__RPC,
+			 csi__v1__controller_service_capability__rpc);
+	if (!c->rpc)
+		return NULL;
+	c->rpc->type = type;
+	return c;
+}
+
+static enum csi_code get_capabilities(struct csi_call *call)
+{
+	Csi__V1__ControllerGetCapabilitiesResponse *r =
+		csi_new(call, Csi__V1__ControllerGetCapabilitiesResponse,
+			csi__v1__controller_get_capabilities_response);
+
+	if (!r)
+		return csi_ok(call, NULL);
+	r->capabilities = csi_arena_alloc(call->arena,
+					  sizeof(*r->capabilities) * ARRAY_SIZE(capabilities));
+	if (!r->capabilities)
+		return csi_ok(call, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		r->capabilities[i] = capability(call, capabilities[i]);
+		if (!r->capabilities[i])
+			return csi_ok(call, NULL);
+		r->n_capabilities++;
+	}
+	return csi_ok(call, (ProtobufCMessage *)r);
+}
+
+#define METHOD(name, lower, handler, fast)                                           \
+	{                                                                            \
+		"/csi.v1.Controller/" name, &csi__v1__##lower##_request__descriptor, \
+			&csi__v1__##lower##_response__descriptor, handler, fast      \
+	}
+
+static const struct csi_method methods[] = {
+	METHOD("CreateVolume", create_volume, csi_create_volume, false),
+	METHOD("DeleteVolume", delete_volume, csi_delete_volume, false),
+	METHOD("ControllerPublishVolume", controller_publish_volume, csi_controller_publish, false),
+	METHOD("ControllerUnpublishVolume", controller_unpublish_volume, csi_controller_unpublish,
+	       false),
+	METHOD("ValidateVolumeCapabilities", validate_volume_capabilities,
+	       csi_validate_capabilities, false),
+	METHOD("ListVolumes", list_volumes, csi_list_volumes, false),
+	METHOD("ControllerGetVolume", controller_get_volume, csi_get_volume_rpc, false),
+	METHOD("ControllerModifyVolume", controller_modify_volume, csi_modify_volume, false),
+	METHOD("GetCapacity", get_capacity, csi_get_capacity, false),
+	METHOD("ControllerGetCapabilities", controller_get_capabilities, get_capabilities, true),
+	METHOD("CreateSnapshot", create_snapshot, csi_create_snapshot, false),
+	METHOD("DeleteSnapshot", delete_snapshot, csi_delete_snapshot, false),
+	METHOD("ListSnapshots", list_snapshots, csi_list_snapshots, false),
+	METHOD("GetSnapshot", get_snapshot, csi_get_snapshot, false),
+	METHOD("ControllerExpandVolume", controller_expand_volume, csi_controller_expand, false),
+};
+
+const struct csi_method_list csi_controller_methods = { methods, ARRAY_SIZE(methods) };

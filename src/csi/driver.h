@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver itself: what every handler sees.
+#pragma once
+
+#include <cryptvol/volume.h>
+
+#include "config.h"
+#include "csi.h"
+#include "locks.h"
+
+struct backend;
+struct csi_metrics;
+
+struct csi_driver {
+	struct csi_config config;
+	struct volume_env env;
+	struct backend
+		*backend; /* NULL in no mode: the controller keeps the records, the node attaches */
+	struct csi_locks *locks;
+	struct csi_metrics *metrics;
+};
+
+/** csi_methods - the methods that a mode serves, as a malloc'ed table. */
+int csi_methods(enum csi_mode mode, struct csi_method **ret, size_t *ret_n, struct err *e);
+
+/* The tables of the services, one file a group of them. */
+struct csi_method_list {
+	const struct csi_method *methods;
+	size_t n;
+};
+extern const struct csi_method_list csi_identity_methods, csi_controller_methods, csi_group_methods,
+	csi_node_methods;
+
+/* ---- metrics: counters in Prometheus' text form, served on a thread of their own ---- */
+struct csi_metrics *csi_metrics_new(struct err *e);
+void csi_metrics_free(struct csi_metrics *m);
+/** csi_metrics_call - count an answered call. */
+void csi_metrics_call(struct csi_metrics *m, const char *path, enum csi_code code, double seconds);
+/** csi_metrics_serve - listen on "address:port" and answer GET /metrics and /healthz; ends with the
+ * process. */
+int csi_metrics_serve(struct csi_metrics *m, const char *address, struct csi_driver *d,
+		      struct err *e);
+/** csi_metrics_phase - time of one phase of a stage (kdf, kernel, mkfs, mount, ...). */
+void csi_metrics_phase(struct csi_metrics *m, const char *phase, double seconds);
+/** csi_metrics_text - everything, malloc'ed. */
+char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d);

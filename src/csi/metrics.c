@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prometheus metrics in its text form: calls by method and code with latencies, phases of a stage,
+// the KDF queue and its memory.
+#include "driver.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#define SERIES_MAX 512
+#define LABEL_MAX 64
+#define REQUEST_MAX_BYTES 2048
+
+/* Upper bounds of the histogram in seconds; the last bucket is +Inf. */
+static const double bounds[] = { 0.005, 0.02, 0.1, 0.5, 2, 10, 60 };
+#define BUCKETS (ARRAY_SIZE(bounds) + 1)
+
+struct series {
+	char family[16]; /* "call" or "phase" */
+	char name[LABEL_MAX], code[24];
+	uint64_t count, buckets[BUCKETS];
+	double sum;
+};
+
+struct csi_metrics {
+	pthread_mutex_t lock;
+	struct series series[SERIES_MAX];
+	size_t n;
+	int fd;
+	struct csi_driver *driver;
+};
+
+struct csi_metrics *csi_metrics_new(struct err *e)
+{
+	struct csi_metrics *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		err_set(e, -ENOMEM, "no memory for metrics");
+		return NULL;
+	}
+	pthread_mutex_init(&m->lock, NULL);
+	m->fd = -1;
+	return m;
+}
+
+void csi_metrics_free(struct csi_metrics *m)
+{
+	if (!m)
+		return;
+	if (m->fd >= 0)
+		close(m->fd);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
+static struct series *find(struct csi_metrics *m, const char *family, const char *name,
+			   const char *code)
+{
+	struct series *s;
+
+	for (size_t i = 0; i < m->n; i++) {
+		s = &m->series[i];
+		if (!strcmp(s->family, family) && !strcmp(s->name, name) && !strcmp(s->code, code))
+			return s;
+	}
+	if (m->n == SERIES_MAX)
+		return NULL;
+	s = &m->series[m->n];
+	if (text_copy(s->family, sizeof(s->family), family) ||
+	    text_copy(s->name, sizeof(s->name), name) || text_copy(s->code, sizeof(s->code), code))
+		return NULL;
+	m->n++;
+	return s;
+}
+
+static void observe(struct csi_metrics *m, const char *family, const char *name, const char *code,
+		    double seconds)
+{
+	struct series *s;
+	size_t b = 0;
+
+	pthread_mutex_lock(&m->lock);
+	s = find(m, family, name, code);
+	if (s) {
+		while (b < ARRAY_SIZE(bounds) && seconds > bounds[b])
+			b++;
+		s->buckets[b]++;
+		s->count++;
+		s->sum += seconds;
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+void csi_metrics_call(struct csi_metrics *m, const char *path, enum csi_code code, double seconds)
+{
+	const char *name = strrchr(path, '/');
+
+	observe(m, "call", name ? name + 1 : path, csi_code_name(code), seconds);
+}
+
+void csi_metrics_phase(struct csi_metrics *m, const char *phase, double seconds)
+{
+	observe(m, "phase", phase, "", seconds);
+}
+
+/* ---- text ---- */
+
+static void print_histogram(FILE *f, const struct series *s, const char *metric, const char *labels)
+{
+	uint64_t sum = 0;
+
+	for (size_t b = 0; b < BUCKETS; b++) {
+		sum += s->buckets[b];
+		if (b < ARRAY_SIZE(bounds))
+			fprintf(f, "%s_bucket{%s,le=\"%g\"} %llu\n", metric, labels, bounds[b],
+				(unsigned long long)sum);
+		else
+			fprintf(f, "%s_bucket{%s,le=\"+Inf\"} %llu\n", metric, labels,
+				(unsigned long long)sum);
+	}
+	fprintf(f, "%s_sum{%s} %.6f\n%s_count{%s} %llu\n", metric, labels, s->sum, metric, labels,
+		(unsigned long long)s->count);
+}
+
+static void print_family(FILE *f, const struct csi_metrics *m, const char *family,
+			 const char *metric, const char *help)
+{
+	char labels[160];
+
+	fprintf(f, "# HELP %s %s\n# TYPE %s histogram\n", metric, help, metric);
+	for (size_t i = 0; i < m->n; i++) {
+		const struct series *s = &m->series[i];
+
+		if (strcmp(s->family, family))
+			continue;
+		if (s->code[0])
+			snprintf(labels, sizeof(labels), "method=\"%s\",code=\"%s\"", s->name,
+				 s->code);
+		else
+			snprintf(labels, sizeof(labels), "phase=\"%s\"", s->name);
+		print_histogram(f, s, metric, labels);
+	}
+}
+
+static void print_gauge(FILE *f, const char *metric, const char *help, uint64_t value)
+{
+	fprintf(f, "# HELP %s %s\n# TYPE %s gauge\n%s %llu\n", metric, help, metric, metric,
+		(unsigned long long)value);
+}
+
+static void print_kdf(FILE *f, struct csi_driver *d)
+{
+	struct crypto_kdf_stats st;
+
+	if (!d->env.kdf)
+		return;
+	crypto_kdf_get_stats(d->env.kdf, &st);
+	print_gauge(f, "cryptvol_kdf_budget_bytes", "Memory that key derivations may use together.",
+		    st.budget_bytes);
+	print_gauge(f, "cryptvol_kdf_in_use_bytes", "Memory that key derivations use now.",
+		    st.in_use_bytes);
+	print_gauge(f, "cryptvol_kdf_peak_bytes", "The most that they used at once.",
+		    st.peak_bytes);
+	print_gauge(f, "cryptvol_kdf_waiting", "Derivations that wait for memory.", st.waiting);
+	fprintf(f,
+		"# HELP cryptvol_kdf_derivations_total Derivations done.\n# TYPE "
+		"cryptvol_kdf_derivations_total counter\n"
+		"cryptvol_kdf_derivations_total %llu\n",
+		(unsigned long long)st.derivations);
+}
+
+char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return NULL;
+	fprintf(f,
+		"# HELP cryptvol_build_info The driver that answers.\n# TYPE cryptvol_build_info "
+		"gauge\n"
+		"cryptvol_build_info{version=\"%s\",driver=\"%s\",node=\"%s\"} 1\n",
+		CRYPTVOL_VERSION, d->config.driver_name, d->config.node_id);
+	pthread_mutex_lock(&m->lock);
+	print_family(f, m, "call", "cryptvol_csi_call_seconds",
+		     "Answered calls by method and code, with their time.");
+	print_family(f, m, "phase", "cryptvol_phase_seconds",
+		     "Phases of staging and unstaging a volume, with their time.");
+	pthread_mutex_unlock(&m->lock);
+	print_kdf(f, d);
+	if (fclose(f)) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* ---- a small HTTP server: one request a connection ---- */
+
+static void send_all(int fd, const char *s, size_t n)
+{
+	while (n) {
+		ssize_t w = send(fd, s, n, MSG_NOSIGNAL);
+
+		if (w <= 0)
+			return;
+		s += w;
+		n -= (size_t)w;
+	}
+}
+
+static void reply(int fd, const char *status, const char *body)
+{
+	char head[256];
+	int n = snprintf(head, sizeof(head),
+			 "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; "
+			 "charset=utf-8\r\nContent-Length: %zu\r\n"
+			 "Connection: close\r\n\r\n",
+			 status, strlen(body));
+
+	send_all(fd, head, (size_t)n);
+	send_all(fd, body, strlen(body));
+}
+
+static void serve_one(struct csi_metrics *m, int fd)
+{
+	_cleanup_free_ char *text = NULL;
+	char request[REQUEST_MAX_BYTES];
+	struct timeval limit = { 5, 0 };
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	n = recv(fd, request, sizeof(request) - 1, 0);
+	if (n <= 0)
+		return;
+	request[n] = '\0';
+	if (!strncmp(request, "GET /metrics ", 13)) {
+		text = csi_metrics_text(m, m->driver);
+		reply(fd, text ? "200 OK" : "500 Internal Server Error",
+		      text ? text : "no memory\n");
+	} else if (!strncmp(request, "GET /healthz ", 13)) {
+		reply(fd, "200 OK", "ok\n");
+	} else {
+		reply(fd, "404 Not Found", "there is /metrics and /healthz\n");
+	}
+}
+
+static void *serve(void *arg)
+{
+	struct csi_metrics *m = arg;
+
+	for (;;) {
+		int fd = accept4(m->fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0) {
+			csi_logf(CSI_LOG_ERROR, "metrics", "accept: %s", strerrordesc_np(errno));
+			return NULL;
+		}
+		serve_one(m, fd);
+		close(fd);
+	}
+}
+
+static int listen_on(const char *address, struct err *e)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC,
+				  .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_PASSIVE | AI_NUMERICHOST },
+			*ai;
+	char host[128];
+	const char *colon = strrchr(address, ':');
+	int fd, one = 1, r;
+
+	if (!colon || (size_t)(colon - address) >= sizeof(host))
+		return err_set(e, -EINVAL, "metrics-address: \"%s\" is no address:port", address);
+	memcpy(host, address, (size_t)(colon - address));
+	host[colon - address] = '\0';
+	r = getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &ai);
+	if (r)
+		return err_set(e, -EINVAL, "metrics-address: \"%s\": %s", address, gai_strerror(r));
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 16) ? -errno : 0;
+	freeaddrinfo(ai);
+	if (r && fd >= 0)
+		close(fd);
+	return r ? err_sys(e, r, "metrics-address: can't listen on %s", address) : fd;
+}
+
+int csi_metrics_serve(struct csi_metrics *m, const char *address, struct csi_driver *d,
+		      struct err *e)
+{
+	pthread_t thread;
+	int fd, r;
+
+	fd = listen_on(address, e);
+	if (fd < 0)
+		return fd;
+	m->fd = fd;
+	m->driver = d;
+	r = pthread_create(&thread, NULL, serve, m);
+	if (r)
+		return err_sys(e, -r, "no metrics thread");
+	pthread_detach(thread);
+	return 0;
+}

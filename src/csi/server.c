@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one file that knows gRPC: its C core behind csi_server_run. One completion queue, one poller,
+// a pool of workers; Identity and capability calls are answered on the poller, so that a liveness
+// probe never waits behind a mkfs.
+#include "csi.h"
+
+#include <grpc/byte_buffer.h>
+#include <grpc/byte_buffer_reader.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
+#include <grpc/slice.h>
+#include <grpc/support/log.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define MESSAGE_MAX_BYTES (1024 * 1024)
+#define CALLS_ARMED 8
+#define WORKERS_MAX 64u
+
+enum tag_kind { TAG_NEW_CALL, TAG_CLOSED, TAG_RECEIVED, TAG_SENT, TAG_SHUTDOWN };
+
+struct rpc;
+struct tag {
+	enum tag_kind kind;
+	struct rpc *rpc;
+};
+
+struct rpc {
+	struct csi_call call;
+	struct server *server;
+	grpc_call *grpc;
+	grpc_call_details details;
+	grpc_metadata_array metadata;
+	grpc_byte_buffer *received;
+	int cancelled;
+	unsigned int pending; /* tags that have not come back, and a worker that holds it; under
+				 server->lock */
+	struct tag on_new, on_closed, on_received, on_sent;
+	struct rpc *next; /* in the queue of the workers */
+};
+
+struct server {
+	const struct csi_server_config *config;
+	grpc_server *grpc;
+	grpc_completion_queue *cq;
+	pthread_mutex_t lock;
+	pthread_cond_t work, idle;
+	struct rpc *head, **tail;
+	unsigned int running; /* calls that a worker holds or that are queued */
+	bool stopping;	      /* no new calls are armed */
+	bool workers_stop;
+	bool stopped; /* the shutdown tag came back */
+	uint64_t last_id;
+	struct tag on_shutdown;
+};
+
+/* ---- life of a call ---- */
+
+static void rpc_unref(struct rpc *r)
+{
+	struct server *s = r->server;
+	bool last;
+
+	pthread_mutex_lock(&s->lock);
+	last = --r->pending == 0;
+	pthread_mutex_unlock(&s->lock);
+	if (!last)
+		return;
+	if (r->received)
+		grpc_byte_buffer_destroy(r->received);
+	csi_arena_free(r->call.arena);
+	grpc_metadata_array_destroy(&r->metadata);
+	grpc_call_details_destroy(&r->details);
+	if (r->grpc)
+		grpc_call_unref(r->grpc);
+	free(r);
+}
+
+static void rpc_ref(struct rpc *r)
+{
+	pthread_mutex_lock(&r->server->lock);
+	r->pending++;
+	pthread_mutex_unlock(&r->server->lock);
+}
+
+/* Ask for the next call. Memory being out for a moment only costs one of the armed slots until the
+ * next call ends. */
+static void arm(struct server *s)
+{
+	struct rpc *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return;
+	r->server = s;
+	r->pending = 1;
+	r->on_new = (struct tag){ TAG_NEW_CALL, r };
+	r->on_closed = (struct tag){ TAG_CLOSED, r };
+	r->on_received = (struct tag){ TAG_RECEIVED, r };
+	r->on_sent = (struct tag){ TAG_SENT, r };
+	grpc_call_details_init(&r->details);
+	grpc_metadata_array_init(&r->metadata);
+	if (grpc_server_request_call(s->grpc, &r->grpc, &r->details, &r->metadata, s->cq, s->cq,
+				     &r->on_new) != GRPC_CALL_OK)
+		rpc_unref(r);
+}
+
+static const struct csi_method *find_method(const struct server *s, grpc_slice path)
+{
+	for (size_t i = 0; i < s->config->n_methods; i++)
+		if (grpc_slice_str_cmp(path, s->config->methods[i].path) == 0)
+			return &s->config->methods[i];
+	return NULL;
+}
+
+/* ---- in ---- */
+
+static void wipe_slices(grpc_byte_buffer *b)
+{
+	if (!b || b->type != GRPC_BB_RAW)
+		return;
+	for (size_t i = 0; i < b->data.raw.slice_buffer.count; i++) {
+		grpc_slice *slice = &b->data.raw.slice_buffer.slices[i];
+
+		explicit_bzero(GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
+	}
+}
+
+/* The received bytes in the arena, in one piece; the library's own buffers are wiped in place
+ * before they are released. */
+static uint8_t *gather(struct rpc *r, size_t *ret_len)
+{
+	grpc_byte_buffer *b = r->received;
+	size_t len = b ? grpc_byte_buffer_length(b) : 0, at = 0;
+	uint8_t *out = csi_arena_alloc(r->call.arena, len + 1);
+
+	if (out && b && b->type == GRPC_BB_RAW && b->data.raw.compression == GRPC_COMPRESS_NONE) {
+		for (size_t i = 0; i < b->data.raw.slice_buffer.count; i++) {
+			grpc_slice *slice = &b->data.raw.slice_buffer.slices[i];
+
+			memcpy(out + at, GRPC_SLICE_START_PTR(*slice), GRPC_SLICE_LENGTH(*slice));
+			at += GRPC_SLICE_LENGTH(*slice);
+		}
+	}
+	wipe_slices(b);
+	*ret_len = len;
+	return at == len ? out : NULL;
+}
+
+static void decode(struct rpc *r)
+{
+	struct csi_call *c = &r->call;
+	struct err e = { 0 };
+	size_t len;
+	uint8_t *wire;
+
+	wire = gather(r, &len);
+	if (!wire) {
+		csi_fail(c, CSI_RESOURCE_EXHAUSTED, "the request can't be taken in");
+		return;
+	}
+	if (csi_wire_check(c->method->request, wire, len, &e)) {
+		csi_fail(c, CSI_INVALID_ARGUMENT, "%s", err_text(&e));
+		return;
+	}
+	c->request = protobuf_c_message_unpack(c->method->request, csi_arena_allocator(c->arena),
+					       len, wire);
+	explicit_bzero(wire, len);
+	if (!c->request)
+		csi_fail(c, CSI_INVALID_ARGUMENT, "the request is no %s",
+			 c->method->request->short_name);
+}
+
+/* ---- out ---- */
+
+static grpc_byte_buffer *encode(const struct csi_call *c)
+{
+	size_t len = protobuf_c_message_get_packed_size(c->response);
+	grpc_slice slice = grpc_slice_malloc(len);
+	grpc_byte_buffer *b;
+
+	protobuf_c_message_pack(c->response, GRPC_SLICE_START_PTR(slice));
+	b = grpc_raw_byte_buffer_create(&slice, 1);
+	grpc_slice_unref(slice);
+	return b;
+}
+
+static void answer(struct rpc *r)
+{
+	struct csi_call *c = &r->call;
+	grpc_byte_buffer *body = c->code == CSI_OK && c->response ? encode(c) : NULL;
+	grpc_slice message = grpc_slice_from_copied_string(c->message);
+	grpc_op ops[3];
+	size_t n = 0;
+
+	memset(ops, 0, sizeof(ops));
+	ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
+	if (body) {
+		ops[n].op = GRPC_OP_SEND_MESSAGE;
+		ops[n++].data.send_message.send_message = body;
+	}
+	ops[n].op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+	ops[n].data.send_status_from_server.status = (grpc_status_code)c->code;
+	ops[n++].data.send_status_from_server.status_details = &message;
+	rpc_ref(r);
+	if (grpc_call_start_batch(r->grpc, ops, n, &r->on_sent, NULL) != GRPC_CALL_OK)
+		rpc_unref(r);
+	grpc_slice_unref(message);
+	if (body)
+		grpc_byte_buffer_destroy(body);
+}
+
+static double seconds_since(const struct timespec *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) / 1e9;
+}
+
+static void log_call(const struct csi_call *c, const char *event, double seconds)
+{
+	enum csi_log_level level = c->code == CSI_OK ? (c->method && c->method->fast ? CSI_LOG_DEBUG
+										     : CSI_LOG_INFO)
+						     : CSI_LOG_WARNING;
+	char id[32], took[32];
+
+	if (!csi_log_enabled(level))
+		return;
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)c->id);
+	snprintf(took, sizeof(took), "%.3f", seconds);
+	csi_log(level, event,
+		(struct csi_log_field[]){ { "request_id", id },
+					  { "method", c->method ? c->method->path : "?" },
+					  { "code", csi_code_name(c->code) },
+					  { "seconds", took },
+					  { c->message[0] ? "message" : NULL, c->message },
+					  { NULL, NULL } });
+}
+
+static void log_request(struct csi_call *c)
+{
+	char id[32];
+
+	if (!c->request || !csi_log_enabled(CSI_LOG_DEBUG))
+		return;
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)c->id);
+	csi_log(CSI_LOG_DEBUG, "request",
+		(struct csi_log_field[]){ { "request_id", id },
+					  { "method", c->method->path },
+					  { "request", csi_describe(c->arena, c->request) },
+					  { NULL, NULL } });
+}
+
+static void serve(struct rpc *r)
+{
+	struct csi_call *c = &r->call;
+	double took;
+
+	decode(r);
+	log_request(c);
+	if (c->request)
+		c->method->handle(c);
+	if (c->code != CSI_OK && !c->message[0])
+		csi_fail(c, c->code, "%s", csi_code_name(c->code));
+	took = seconds_since(&c->started);
+	log_call(c, "answer", took);
+	if (r->server->config->done)
+		r->server->config->done(c, took, r->server->config->arg);
+	answer(r);
+}
+
+/* ---- workers ---- */
+
+static void enqueue(struct server *s, struct rpc *r)
+{
+	pthread_mutex_lock(&s->lock);
+	r->next = NULL;
+	*s->tail = r;
+	s->tail = &r->next;
+	s->running++;
+	r->pending++;
+	pthread_cond_signal(&s->work);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void *worker(void *arg)
+{
+	struct server *s = arg;
+
+	for (;;) {
+		struct rpc *r;
+
+		pthread_mutex_lock(&s->lock);
+		while (!s->head && !s->workers_stop)
+			pthread_cond_wait(&s->work, &s->lock);
+		r = s->head;
+		if (r) {
+			s->head = r->next;
+			if (!s->head)
+				s->tail = &s->head;
+		}
+		pthread_mutex_unlock(&s->lock);
+		if (!r)
+			return NULL;
+		serve(r);
+		rpc_unref(r);
+		pthread_mutex_lock(&s->lock);
+		if (--s->running == 0)
+			pthread_cond_broadcast(&s->idle);
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
+/* ---- poller ---- */
+
+static void on_new_call(struct rpc *r, bool ok)
+{
+	struct server *s = r->server;
+	grpc_op op;
+
+	if (!ok) {
+		rpc_unref(r);
+		return;
+	}
+	pthread_mutex_lock(&s->lock);
+	r->call.id = ++s->last_id;
+	pthread_mutex_unlock(&s->lock);
+	arm(s);
+	clock_gettime(CLOCK_MONOTONIC, &r->call.started);
+	r->call.driver = s->config->driver;
+	r->call.arena = csi_arena_new();
+	r->call.method = find_method(s, r->details.method);
+	rpc_ref(r);
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+	op.data.recv_close_on_server.cancelled = &r->cancelled;
+	if (grpc_call_start_batch(r->grpc, &op, 1, &r->on_closed, NULL) != GRPC_CALL_OK)
+		rpc_unref(r);
+	if (!r->call.arena || !r->call.method) {
+		if (!r->call.arena)
+			csi_fail(&r->call, CSI_RESOURCE_EXHAUSTED, "no memory for the request");
+		else
+			csi_fail(&r->call, CSI_UNIMPLEMENTED, "this driver has no such method");
+		answer(r);
+		rpc_unref(r);
+		return;
+	}
+	memset(&op, 0, sizeof(op));
+	op.op = GRPC_OP_RECV_MESSAGE;
+	op.data.recv_message.recv_message = &r->received;
+	/* The reference of on_new goes on to on_received. */
+	if (grpc_call_start_batch(r->grpc, &op, 1, &r->on_received, NULL) != GRPC_CALL_OK)
+		rpc_unref(r);
+}
+
+static void on_received(struct rpc *r, bool ok)
+{
+	if (ok && r->received) {
+		if (r->call.method->fast)
+			serve(r);
+		else
+			enqueue(r->server, r);
+	} else {
+		csi_fail(&r->call, CSI_INVALID_ARGUMENT, "the call carries no request");
+		answer(r);
+	}
+	rpc_unref(r);
+}
+
+static void *poller(void *arg)
+{
+	struct server *s = arg;
+
+	for (;;) {
+		grpc_event ev =
+			grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+		const struct tag *t = ev.tag;
+
+		if (ev.type == GRPC_QUEUE_SHUTDOWN)
+			return NULL;
+		if (ev.type != GRPC_OP_COMPLETE)
+			continue;
+		switch (t->kind) {
+		case TAG_NEW_CALL:
+			on_new_call(t->rpc, ev.success);
+			break;
+		case TAG_RECEIVED:
+			on_received(t->rpc, ev.success);
+			break;
+		case TAG_CLOSED:
+		case TAG_SENT:
+			rpc_unref(t->rpc);
+			break;
+		case TAG_SHUTDOWN:
+			pthread_mutex_lock(&s->lock);
+			s->stopped = true;
+			pthread_cond_broadcast(&s->idle);
+			pthread_mutex_unlock(&s->lock);
+			break;
+		}
+	}
+}
+
+/* ---- socket ---- */
+
+static int listen_on(struct server *s, struct err *e)
+{
+	const struct csi_server_config *c = s->config;
+	const char *path = csi_socket_path(c->endpoint);
+	grpc_server_credentials *creds;
+	char address[160];
+	mode_t old;
+	int port, r;
+
+	if (path[0] != '/')
+		return err_set(e, -EINVAL, "endpoint: \"%s\" has to be unix:///absolute/path",
+			       c->endpoint);
+	r = csi_socket_clear(path, e);
+	if (r)
+		return r;
+	snprintf(address, sizeof(address), "unix:%s", path);
+	creds = grpc_insecure_server_credentials_create();
+	old = umask(0177);
+	port = grpc_server_add_http2_port(s->grpc, address, creds);
+	umask(old);
+	grpc_server_credentials_release(creds);
+	if (!port)
+		return err_set(e, -EIO, "endpoint: can't listen on %s", path);
+	if (c->gid >= 0 && chown(path, (uid_t)-1, (gid_t)c->gid))
+		return err_sys(e, -errno, "endpoint: the group of %s can't be set", path);
+	if (chmod(path, c->mode))
+		return err_sys(e, -errno, "endpoint: the mode of %s can't be set", path);
+	return 0;
+}
+
+/* ---- run and stop ---- */
+
+static void quiet_log(gpr_log_func_args *args)
+{
+	csi_logf(args->severity == GPR_LOG_SEVERITY_ERROR ? CSI_LOG_WARNING : CSI_LOG_DEBUG, "grpc",
+		 "%s", args->message);
+}
+
+static void wait_for_signal(void)
+{
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	while (sigwait(&set, &sig))
+		;
+	csi_logf(CSI_LOG_INFO, "stopping", "signal %d", sig);
+}
+
+/* Wait until no call runs and the library has stopped, or the deadline. Returns whether it came to
+ * that. */
+static bool wait_idle(struct server *s, unsigned int seconds)
+{
+	struct timespec until;
+	bool idle;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	pthread_mutex_lock(&s->lock);
+	while ((s->running || !s->stopped) &&
+	       pthread_cond_timedwait(&s->idle, &s->lock, &until) != ETIMEDOUT)
+		;
+	idle = !s->running && s->stopped;
+	pthread_mutex_unlock(&s->lock);
+	return idle;
+}
+
+static bool stop(struct server *s)
+{
+	bool drained;
+
+	s->on_shutdown = (struct tag){ TAG_SHUTDOWN, NULL };
+	grpc_server_shutdown_and_notify(s->grpc, s->cq, &s->on_shutdown);
+	drained = wait_idle(s, s->config->grace_seconds);
+	if (!drained) {
+		grpc_server_cancel_all_calls(s->grpc);
+		drained = wait_idle(s, 1);
+	}
+	return drained;
+}
+
+static grpc_server *make_server(void)
+{
+	grpc_arg args[2] = {
+		{ .type = GRPC_ARG_INTEGER,
+		  .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+		  .value.integer = MESSAGE_MAX_BYTES },
+		{ .type = GRPC_ARG_INTEGER,
+		  .key = (char *)(uintptr_t)GRPC_ARG_ALLOW_REUSEPORT,
+		  .value.integer = 0 },
+	};
+	grpc_channel_args all = { ARRAY_SIZE(args), args };
+
+	return grpc_server_create(&all, NULL);
+}
+
+static int start_threads(struct server *s, pthread_t *poll, pthread_t *pool, unsigned int *ret_n,
+			 struct err *e)
+{
+	int r;
+
+	for (*ret_n = 0; *ret_n < s->config->workers; (*ret_n)++) {
+		r = pthread_create(&pool[*ret_n], NULL, worker, s);
+		if (r)
+			return err_sys(e, -r, "no worker thread");
+	}
+	r = pthread_create(poll, NULL, poller, s);
+	return r ? err_sys(e, -r, "no poller thread") : 0;
+}
+
+static void join_workers(struct server *s, pthread_t *pool, unsigned int n)
+{
+	pthread_mutex_lock(&s->lock);
+	s->workers_stop = true;
+	pthread_cond_broadcast(&s->work);
+	pthread_mutex_unlock(&s->lock);
+	for (unsigned int i = 0; i < n; i++)
+		pthread_join(pool[i], NULL);
+}
+
+/* A server that never started still has to be shut down before it may be destroyed. */
+static void discard(struct server *s)
+{
+	s->on_shutdown = (struct tag){ TAG_SHUTDOWN, NULL };
+	grpc_server_shutdown_and_notify(s->grpc, s->cq, &s->on_shutdown);
+	while (grpc_completion_queue_next(s->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL).tag !=
+	       &s->on_shutdown)
+		;
+}
+
+static void destroy(struct server *s)
+{
+	grpc_server_destroy(s->grpc);
+	grpc_completion_queue_shutdown(s->cq);
+}
+
+int csi_server_run(const struct csi_server_config *c, bool *ret_drained, struct err *e)
+{
+	struct server s = { .config = c,
+			    .lock = PTHREAD_MUTEX_INITIALIZER,
+			    .work = PTHREAD_COND_INITIALIZER,
+			    .idle = PTHREAD_COND_INITIALIZER };
+	pthread_t poll, pool[WORKERS_MAX];
+	unsigned int n = 0;
+	int r;
+
+	if (c->workers < 1 || c->workers > WORKERS_MAX)
+		return err_set(e, -EINVAL, "workers: %u is outside 1..%u", c->workers, WORKERS_MAX);
+	s.tail = &s.head;
+	gpr_set_log_function(quiet_log);
+	grpc_init();
+	s.cq = grpc_completion_queue_create_for_next(NULL);
+	s.grpc = make_server();
+	grpc_server_register_completion_queue(s.grpc, s.cq, NULL);
+	r = listen_on(&s, e);
+	if (!r) {
+		grpc_server_start(s.grpc);
+		r = start_threads(&s, &poll, pool, &n, e);
+	}
+	if (r) {
+		discard(&s);
+		join_workers(&s, pool, n);
+		destroy(&s);
+		grpc_completion_queue_destroy(s.cq);
+		grpc_shutdown();
+		return r;
+	}
+	for (int i = 0; i < CALLS_ARMED; i++)
+		arm(&s);
+	if (c->ready)
+		c->ready(c->arg);
+	wait_for_signal();
+	*ret_drained = stop(&s);
+	/* A call that outlives the grace can't be interrupted; its state on disk is safe at any
+	 * moment, so the process may just end. */
+	if (!*ret_drained)
+		return 0;
+	join_workers(&s, pool, n); /* before the queue goes: their answers are in it */
+	destroy(&s);
+	pthread_join(poll, NULL);
+	grpc_completion_queue_destroy(s.cq);
+	grpc_shutdown();
+	return 0;
+}

@@ -97,3 +97,20 @@ check_equal "a log of the kernel is read" \
 		sed 's/^[0-9]* //;s/[a-z]*=//g' | xargs)"
 check_says "its states are counted" '10 states enumerated, 0 sampled, 3 epochs' \
 	"$LAB/logreplay.py" states "$SCRATCH/log/out/log" --size 8192 --start start --end end
+
+# A disk with a volatile cache: what was flushed survives the cut, what was not is lost.
+mkdir -p "$SCRATCH/cut/out" && truncate -s 1M "$SCRATCH/cut/out/disk"
+check_status "a power cut under unflushed writes" 137 \
+	"$UML" -M loop -w "$SCRATCH/cut" -c "$SCRATCH/cut/out/disk" -p 100 -- bash -c '
+	loop=$(losetup -f --show /out/disk)
+	printf flushed | dd of=$loop bs=512 seek=1 conv=fsync status=none
+	printf pending | dd of=$loop bs=512 seek=2 oflag=direct conv=sync status=none
+	touch /out/armed
+	sleep 60'
+word_at() {
+	dd if="$SCRATCH/cut/out/disk" bs=512 skip="$1" count=1 status=none | tr -d '\0'
+}
+check_equal "before the undo both are there" "flushed pending" "$(word_at 1) $(word_at 2)"
+check_says "the undo says what it took" '[1-9] units lost, 0 kept' \
+	"$LAB/volundo.py" "$SCRATCH/cut/out/disk" all
+check_equal "only the flushed one survives" "flushed " "$(word_at 1) $(word_at 2)"

@@ -150,7 +150,8 @@ const char *cli_mapping_name(const char *arg);
 int cli_keyslot(const struct cli *c, enum option_id id);
 /** cli_new_keyslot - keyslot number, PBKDF costs, area cipher; the passphrase is the caller's. */
 int cli_new_keyslot(struct cli *c, int keyslot, struct luks_new_keyslot *ret);
-/** cli_load - the header, read only. Sentences as cryptsetup has them for "no LUKS", "no device".
+/** cli_load - the header, read only, of the --type that is asked for. Sentences as cryptsetup has
+ * them for "no LUKS", "no device".
  */
 int cli_load(struct cli *c, struct luks_header **ret);
 /** cli_device_error - the same sentences for the failure of another call. Returns @r. */

@@ -58,7 +58,7 @@ static int run(struct cli *c, struct change_job *job)
 		r = -EPERM;
 	if (r)
 		return cli_device_error(c, r);
-	cli_verbose(c, "Key slot %d created.", job->keyslot);
+	cli_verbose(c, "Key slot %d unlocked.\nKey slot %d created.", job->keyslot, job->keyslot);
 	return 0;
 }
 

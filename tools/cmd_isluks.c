@@ -10,19 +10,13 @@ static bool is_a_device_error(int r)
 int cmd_isluks(struct cli *c)
 {
 	_cleanup_luks_ struct luks_header *h = NULL;
-	unsigned int wanted = 0;
 	int r;
 
-	if (c->type && !strcmp(c->type, "luks1"))
-		wanted = 1;
-	else if (c->type && !strcmp(c->type, "luks2"))
-		wanted = 2;
-	else if (c->type && strcmp(c->type, "luks"))
+	if (c->type && strcmp(c->type, "luks") && strcmp(c->type, "luks1") &&
+	    strcmp(c->type, "luks2"))
 		return err_set(&c->err, -EINVAL, "Type %s is not a LUKS type.", c->type);
 	r = cli_load(c, &h);
-	if (!r && (!wanted || wanted == h->version))
-		return 0;
-	if (is_a_device_error(r))
+	if (!r || is_a_device_error(r))
 		return r;
 	err_clear(&c->err);
 	return -EINVAL;

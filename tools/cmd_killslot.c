@@ -12,10 +12,11 @@ static int try_kill(struct cli *c, const struct volume_key *k, void *arg)
 {
 	const struct kill_job *job = arg;
 	struct volume_where w = cli_where(c);
+	int r;
 
 	if (k && job->last) {
 		_cleanup_secret_ struct secret *unused = NULL;
-		int slot, r;
+		int slot;
 
 		/* No other keyslot is left to prove: its own passphrase has to open it. */
 		r = volume_unlock_key(&c->env, &w, k, false, &unused, &slot, &c->err);
@@ -23,7 +24,10 @@ static int try_kill(struct cli *c, const struct volume_key *k, void *arg)
 			return r;
 		k = NULL;
 	}
-	return volume_kill_slot(&c->env, &w, k, job->slot, job->last, &c->err);
+	r = volume_kill_slot(&c->env, &w, k, job->slot, job->last, &c->err);
+	if (r == -EPERM)
+		return err_set(&c->err, r, "No key available with this passphrase.");
+	return r;
 }
 
 static bool is_last(const struct luks_header *h, int slot)

@@ -33,6 +33,6 @@ int cmd_removekey(struct cli *c)
 		return -EPERM;
 	if (r)
 		return cli_device_error(c, r);
-	cli_verbose(c, "Key slot %d removed.", slot);
+	cli_verbose(c, "Key slot %d unlocked.\nKey slot %d removed.", slot, slot);
 	return 0;
 }

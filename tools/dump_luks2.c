@@ -115,11 +115,16 @@ static const char *priority_name(const struct luks_keyslot *k)
 	return k->priority == LUKS_PRIORITY_PREFER ? "preferred" : "ignored";
 }
 
-/* Bound to a data segment, that is: its digest has one. */
+/* Bound to a data segment, that is: its digest has one; what re-encryption keeps aside is none. */
 static bool keyslot_bound(const struct luks_header *h, unsigned int id)
 {
+	uint32_t data = 0;
+
+	for (size_t i = 0; i < h->n_segments; i++)
+		if (!h->segments[i].backup)
+			data |= 1u << h->segments[i].id;
 	for (size_t i = 0; i < h->n_digests; i++)
-		if (h->digests[i].keyslots & 1u << id && h->digests[i].segments)
+		if (h->digests[i].keyslots & 1u << id && h->digests[i].segments & data)
 			return true;
 	return false;
 }

@@ -104,7 +104,8 @@ static int read_file(const struct key_source *src, struct secret **ret, struct e
 
 	fd = open(src->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return err_sys(e, -EINVAL, "Failed to open key file %s", src->file);
+		return err_set(e, -EINVAL, "Failed to open key file %s: %s.", src->file,
+			       strerrordesc_np(errno));
 	if (isatty(fd))
 		return err_set(e, -EINVAL, "Failed to open key file %s: it is a terminal.",
 			       src->file);
@@ -183,7 +184,8 @@ int key_read_volume_key(struct cli *c, size_t bytes, struct secret **ret)
 
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
-		return err_sys(&c->err, -EINVAL, "Cannot read keyfile %s", path);
+		return err_set(&c->err, -EINVAL, "Cannot read keyfile %s: %s.", path,
+			       strerrordesc_np(errno));
 	r = secret_read_fd(fd, bytes, true, ret, &c->err);
 	if (r == -EINVAL)
 		return err_set(&c->err, r, "Cannot read %zu bytes from keyfile %s.", bytes, path);
@@ -197,7 +199,8 @@ int key_write_file(const char *path, const struct secret *key, struct err *e)
 
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	if (fd < 0)
-		return err_sys(e, -EINVAL, "Cannot open keyfile %s for write", path);
+		return err_set(e, -EINVAL, "Cannot open keyfile %s for write: %s.", path,
+			       strerrordesc_np(errno));
 	while (done < key->len) {
 		ssize_t n = write(fd, key->data + done, key->len - done);
 
@@ -230,8 +233,6 @@ int key_try(struct cli *c, const struct key_source *s,
 		if (!r) {
 			key.passphrase = pass;
 			r = use(c, &key, arg);
-			if (r == -EPERM)
-				err_set(&c->err, r, "No key available with this passphrase.");
 		}
 		if (r != -EPERM || !--tries)
 			return r;

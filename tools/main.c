@@ -62,7 +62,7 @@ static int run(struct cli *c)
 	code = cli_exit_code(r);
 	cli_report(c, r);
 	if (verbose && code)
-		cli_warn("Command failed with code -%d (%s).", code, cli_exit_text(code));
+		printf("Command failed with code -%d (%s).\n", code, cli_exit_text(code));
 	else if (verbose)
 		printf("Command successful.\n");
 	return code;

@@ -141,7 +141,8 @@ int cli_parse(struct cli *c, int argc, char **argv)
 		else
 			r = take_letters(&p, word + 1);
 	}
-	if (cli_set(c, OPT_TYPE))
+	/* An alias like luksOpen has a type of its own, whatever --type says. */
+	if (!c->type && cli_set(c, OPT_TYPE))
 		c->type = cli_text(c, OPT_TYPE);
 	return r;
 }

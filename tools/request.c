@@ -75,8 +75,18 @@ int cli_device_error(struct cli *c, int r)
 int cli_load(struct cli *c, struct luks_header **ret)
 {
 	struct volume_where w = cli_where(c);
+	_cleanup_luks_ struct luks_header *h = NULL;
+	int r;
 
-	return cli_device_error(c, volume_load_header(&c->env, &w, true, ret, &c->err));
+	r = volume_load_header(&c->env, &w, true, &h, &c->err);
+	if (!r && c->type && h->version != (!strcmp(c->type, "luks1") ? 1u : 2u) &&
+	    strcmp(c->type, "luks") != 0)
+		r = -EMEDIUMTYPE;
+	if (r)
+		return cli_device_error(c, r);
+	*ret = h;
+	h = NULL;
+	return 0;
 }
 
 int cli_need_luks2(struct cli *c)

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the volume room share: metadata at hand, unlocked keys, names, tables, live
+// mappings.
+#pragma once
+
+#include <cryptvol/base.h>
+#include <cryptvol/block.h>
+#include <cryptvol/keyring.h>
+#include <cryptvol/volume.h>
+
+/* ---- what a person should read though the verb succeeds (warn.c) ---- */
+
+void volume_warn(const struct volume_env *env, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/** volume_warn_header - all that was odd when @h was loaded from @path. */
+void volume_warn_header(const struct volume_env *env, const char *path,
+			const struct luks_header *h);
+
+/* ---- metadata at hand (metadata.c) ---- */
+
+struct volume_metadata {
+	struct block_device dev;
+	struct luks_io io;
+	struct luks_header *header;
+};
+/** volume_io_of - how the luks room reads and writes the metadata on @d. Borrows its descriptor. */
+struct luks_io volume_io_of(const struct volume_env *env, const struct block_device *d);
+/** volume_read_header - luks_load with its warnings; @path is for sentences. */
+int volume_read_header(const struct volume_env *env, const struct luks_io *io, const char *path,
+		       struct luks_header **ret, struct err *e);
+enum volume_access { VOLUME_READ, VOLUME_RECOVER, VOLUME_WRITE };
+/**
+ * volume_open_metadata - open where @w says and read the header once; only this copy is used.
+ * VOLUME_RECOVER writes where it may, VOLUME_WRITE needs to (-EROFS) and refuses what we can't
+ * change.
+ */
+int volume_open_metadata(const struct volume_env *env, const struct volume_where *w,
+			 enum volume_access access, struct volume_metadata *ret, struct err *e);
+void volume_close_metadata(struct volume_metadata *m);
+
+/* ---- a key that opened something (unlock.c) ---- */
+
+struct volume_unlocked {
+	const struct secret *key; /* the volume key: owned, or the caller's own */
+	struct secret *owned;
+	int keyslot; /* LUKS_ANY: the volume key was given */
+	int digest;
+};
+struct volume_unlock_how {
+	bool any_digest, allow_null;
+};
+/** volume_unlock - by passphrase or volume key, checked against a digest. -EPERM. */
+int volume_unlock(const struct volume_env *env, const struct luks_io *io,
+		  const struct luks_header *h, const struct volume_key *k,
+		  const struct volume_unlock_how *how, struct volume_unlocked *ret, struct err *e);
+void volume_unlocked_free(struct volume_unlocked *u);
+
+/* ---- names (names.c) ---- */
+
+/** volume_dm_uuid - "CRYPT-LUKS2-<uuid without dashes>-<name>", cut at the kernel's limit as
+ * cryptsetup does; *ret_cut says so. */
+void volume_dm_uuid(const char *uuid, const char *name, char ret[DM_DEVICE_UUID_MAX + 1],
+		    bool *ret_cut);
+/** volume_dm_uuid_is - is it the dm UUID of a mapping of the LUKS2 volume @uuid? */
+bool volume_dm_uuid_is(const char *dm_uuid, const char *uuid);
+/** volume_dm_uuid_split - type ("LUKS2", "PLAIN", "n/a" where it isn't ours) and, with dashes
+ * again, the UUID ("" = none). */
+void volume_dm_uuid_split(const char *dm_uuid, char ret_type[16], char ret_uuid[LUKS_UUID_BYTES]);
+/** volume_flags_to_dm / _from_dm - enum luks_flag <-> enum dm_crypt_flag. */
+uint32_t volume_flags_to_dm(uint32_t luks_flags);
+uint32_t volume_flags_from_dm(uint32_t dm_flags);
+/** volume_drop_flags - dm flags without those that this kernel's target hasn't; warns of each. */
+uint32_t volume_drop_flags(const struct volume_env *env, uint32_t dm_flags, uint32_t supported);
+
+/* ---- tables (table.c) ---- */
+
+struct volume_table_how {
+	uint64_t device_bytes; /* of the data device */
+	uint32_t major, minor;
+	uint64_t size_sectors; /* of the mapping; 0 = all */
+	uint32_t key_bytes;
+	uint32_t flags; /* DM_CRYPT_* */
+	bool readonly, allow_null;
+	uint32_t supported; /* dm_crypt_supports */
+};
+/** volume_build_table - targets for all data segments of @h, keyless yet. The caller frees
+ * (dm_table_free). */
+int volume_build_table(const struct luks_header *h, const struct volume_table_how *how,
+		       struct dm_table *ret, struct err *e);
+/** volume_table_set_key - each crypt target: the key by description, or in hex. */
+void volume_table_set_key(struct dm_table *t, const char *key_description,
+			  const struct secret *hex);
+/** volume_spec_is_null - a null cipher: it has no key in its table. */
+bool volume_spec_is_null(const char *spec);
+
+/* ---- a live mapping (live.c) ---- */
+
+struct volume_live {
+	struct dm_mapping info;
+	struct dm_table table;
+	struct secret *hex;	       /* the key, where it stands in the table */
+	const struct dm_target *crypt; /* the first crypt target */
+};
+/** volume_query_live - an encrypted mapping and its table; -EINVAL where it is something else. */
+int volume_query_live(struct dm_control *dm, const char *name, struct volume_live *ret,
+		      struct err *e);
+void volume_live_free(struct volume_live *l);
+/** volume_live_key_in_keyring - does the table name its key by description? */
+bool volume_live_key_in_keyring(const struct volume_live *l);
+/**
+ * volume_live_reach_key - make the key of the live table reachable from this thread, for a reload:
+ * the kept one, else @given (may be NULL). -ENOKEY: neither. keyring_drop(ret) afterwards.
+ */
+int volume_live_reach_key(const struct volume_live *l, const struct secret *given,
+			  struct keyring_hold *ret, struct err *e);
+/** volume_live_matches - does @h describe this mapping: UUID, cipher, offset, sector size? -ESTALE.
+ */
+int volume_live_matches(const struct volume_live *l, const struct luks_header *h, struct err *e);
+/** volume_live_open_device - the device below, not exclusively, with its size of now. */
+int volume_live_open_device(const struct volume_live *l, struct block_device *ret, struct err *e);
+
+/* ---- verbs in files of their own ---- */
+
+int volume_refresh(const struct volume_env *env, const struct volume_open *o, int *ret_keyslot,
+		   struct err *e);

@@ -98,6 +98,8 @@ struct header_pair {
 	int rewrite;	 /* the copy that should be rewritten from the other, -1: none */
 	bool conflict;	 /* equal sequence numbers, different content */
 	bool unreadable; /* the copy to be rewritten can't be read */
+	bool version;	 /* the primary has a version that we don't know: only a person may
+			    decide that it's damage */
 	bool newer;	 /* the copy to be rewritten has a good checksum and a higher number */
 };
 int luks_pair_read(const struct header_source *src, struct header_pair *ret, struct err *e);

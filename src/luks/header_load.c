@@ -5,8 +5,8 @@
 /* May this pair be put in order without a person's say? */
 static bool may_recover(const struct luks_io *io, const struct header_pair *p)
 {
-	return p->rewrite >= 0 && !p->unreadable && !p->newer && io->writable && !io->no_locks &&
-	       io->check_foreign;
+	return p->rewrite >= 0 && !p->unreadable && !p->newer && !p->version && io->writable &&
+	       !io->no_locks && io->check_foreign;
 }
 
 /* What can't be written stays as it was found; the other copy is good. */
@@ -30,7 +30,7 @@ static int finish(struct header_pair *p, uint64_t device_bytes, struct luks_head
 	if (p->copy[COPY_PRIMARY].version == 1)
 		return luks1_parse(p->copy[COPY_PRIMARY].area, p->copy[COPY_PRIMARY].area_bytes,
 				   device_bytes, ret, e);
-	if (p->use < 0)
+	if (p->use < 0 || p->version)
 		return luks_pair_error(p, e);
 	*ret = luks_pair_take(p);
 	return 0;

@@ -56,6 +56,7 @@ static void choose(struct header_pair *p)
 	const struct header_copy *other;
 
 	p->use = p->rewrite = -1;
+	p->version = a->version && a->version != 2;
 	if (a->state == COPY_OK && b->state == COPY_OK) {
 		p->use = b->seqid > a->seqid ? COPY_SECONDARY : COPY_PRIMARY;
 		if (a->seqid != b->seqid)

@@ -84,8 +84,10 @@ static int check_checksum(struct header_copy *c)
 			      &c->why);
 	if (r == -ENOMEM)
 		return r;
-	if (r)
-		return verdict(c, COPY_BAD, err_wrap(&c->why, -EBADMSG, "header: csum_alg"));
+	if (r) {
+		err_wrap(&c->why, r, "header: csum_alg");
+		return verdict(c, COPY_BAD, -EBADMSG);
+	}
 	if (memcmp(sum, bin->checksum, len) != 0)
 		return verdict(c, COPY_BAD,
 			       err_set(&c->why, -EBADMSG, "header: the checksum is wrong"));

@@ -72,15 +72,13 @@ int metadata_put_digest(struct json_object *obj, const struct luks_digest *d)
 	return r;
 }
 
-/* The one built-in type: exactly three members. Other names with its prefix are reserved. */
+/* The one built-in type: exactly three members. Others, of its reserved prefix too, are carried. */
 static int check_builtin(const struct json_at *at, const char *type, struct err *e)
 {
 	struct json_object *o;
 
-	if (strncmp(type, "luks2-", strlen("luks2-")) != 0)
-		return 0;
 	if (strcmp(type, "luks2-keyring") != 0)
-		return json_bad(at, "type", e, "\"%s\" is reserved, and isn't known", type);
+		return 0;
 	if (json_object_object_length(at->obj) != 3)
 		return json_bad(at, "type", e, "a luks2-keyring token has 3 members, not %d",
 				json_object_object_length(at->obj));

@@ -2,28 +2,30 @@
 // Keyslots between JSON and struct luks_keyslot (specification 3.2, checklist 2.5).
 #include "metadata_json.h"
 
-/* The KDF types that we know, with the exact set of members that they have. */
+/* The KDF types that we know, with the exact set of members that they have (checklist 2.5). */
 static const char *const pbkdf2_members[] = { "type", "salt", "hash", "iterations" };
 static const char *const argon2_members[] = { "type", "salt", "time", "memory", "cpus" };
 
-static int check_members(const struct json_at *at, const char *const *names, size_t n,
-			 struct err *e)
+static bool is_one_of(const char *s, const char *const *list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!json_has(at, names[i]))
-			return json_bad(at, names[i], e, "is missing");
+		if (!strcmp(s, list[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Other members are leftovers, as of another KDF that was there before: dropped from memory here,
+ * as cryptsetup does, and from disk with the next write (checklist 2.3).
+ */
+static void drop_leftovers(const struct json_at *at, const char *const *names, size_t n)
+{
 	json_object_object_foreach(at->obj, key, value)
 	{
-		size_t i = 0;
-
 		(void)value;
-		while (i < n && strcmp(key, names[i]) != 0)
-			i++;
-		if (i == n)
-			return json_bad(at, "type", e, "a kdf of this type has no member \"%.32s\"",
-					key);
+		if (!is_one_of(key, names, n))
+			json_object_object_del(at->obj, key);
 	}
-	return 0;
 }
 
 static int check_limit(const struct json_at *at, const char *name, uint32_t value, uint32_t limit,
@@ -38,9 +40,8 @@ static int read_pbkdf2(const struct json_at *at, struct crypto_pbkdf *ret, struc
 {
 	int r;
 
-	r = check_members(at, pbkdf2_members, ARRAY_SIZE(pbkdf2_members), e);
-	if (!r)
-		r = json_get_text(at, "hash", ret->hash, sizeof(ret->hash), e);
+	drop_leftovers(at, pbkdf2_members, ARRAY_SIZE(pbkdf2_members));
+	r = json_get_text(at, "hash", ret->hash, sizeof(ret->hash), e);
 	if (!r)
 		r = json_get_u32(at, "iterations", &ret->iterations, e);
 	if (!r)
@@ -52,9 +53,8 @@ static int read_argon2(const struct json_at *at, struct crypto_pbkdf *ret, struc
 {
 	int r;
 
-	r = check_members(at, argon2_members, ARRAY_SIZE(argon2_members), e);
-	if (!r)
-		r = json_get_u32(at, "time", &ret->iterations, e);
+	drop_leftovers(at, argon2_members, ARRAY_SIZE(argon2_members));
+	r = json_get_u32(at, "time", &ret->iterations, e);
 	if (!r)
 		r = json_get_u32(at, "memory", &ret->memory_kib, e);
 	if (!r)
@@ -154,14 +154,6 @@ static int read_luks2(const struct json_at *slot, const struct json_at *area,
 	if (!r)
 		r = check_key_bytes(area, ret->area_key_bytes, e);
 	return r;
-}
-
-static bool is_one_of(const char *s, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(s, list[i]))
-			return true;
-	return false;
 }
 
 /* The members of the resilience types (specification 3.2.3). */

@@ -5,27 +5,59 @@
 
 #define JSON_DEPTH_MAX 32 /* cryptsetup's json-c default */
 
-/*
- * In strict JSON a colon outside of a string stands behind each member's name, and nowhere else.
- * *ret_nul: a string has the escape of NUL in it, at which json-c would cut a name.
- */
-static size_t count_colons(const char *text, size_t len, bool *ret_nul)
+/* What json-c doesn't refuse even when strict, or would write back as something else. */
+struct scan {
+	size_t members; /* a colon outside of a string stands behind each member's name */
+	const char *bad;
+};
+
+/* Digits from @s on: an integer beyond 64 bits would be cut to the nearest one. */
+static bool integer_fits(const char *s, const char *end, bool negative)
 {
-	bool in_string = false;
+	const char *limit = negative ? "9223372036854775808" : "18446744073709551615";
 	size_t n = 0;
 
-	*ret_nul = false;
-	for (size_t i = 0; i < len; i++) {
-		if (in_string && text[i] == '\\') {
-			i++;
-			if (len - i >= 5 && !memcmp(text + i, "u0000", 5))
-				*ret_nul = true;
-		} else if (text[i] == '"')
-			in_string = !in_string;
-		else if (!in_string && text[i] == ':')
-			n++;
+	while (s + n < end && s[n] >= '0' && s[n] <= '9')
+		n++;
+	if (s + n < end && (s[n] == '.' || s[n] == 'e' || s[n] == 'E'))
+		return true;
+	return n < strlen(limit) || (n == strlen(limit) && strncmp(s, limit, n) <= 0);
+}
+
+/* A string from behind its first quote; returns the last one's place. */
+static const char *scan_string(const char *p, const char *end, struct scan *s)
+{
+	for (; p < end && *p != '"'; p++) {
+		if (*p != '\\')
+			continue;
+		if (end - ++p >= 5 && !memcmp(p, "u0000", 5))
+			s->bad = "a string has a NUL character";
 	}
-	return n;
+	return p;
+}
+
+static struct scan scan_text(const char *text, size_t len)
+{
+	const char *end = text + len;
+	struct scan s = { 0 };
+	char before = 0;
+
+	if (text[len - 1] != '}')
+		s.bad = "the area doesn't end with the object";
+	for (const char *p = text; p < end; before = *p++) {
+		if (*p == '"')
+			p = scan_string(p + 1, end, &s);
+		else if (*p == ':')
+			s.members++;
+		else if (*p == '\'')
+			s.bad = "single quotes";
+		else if (*p >= '0' && *p <= '9' && (!before || !strchr("0123456789.", before)) &&
+			 !integer_fits(p, end, before == '-'))
+			s.bad = "an integer is beyond 64 bits";
+		if (p >= end)
+			break;
+	}
+	return s;
 }
 
 /* Depth is bounded by the parser. */
@@ -70,8 +102,7 @@ int metadata_from_text(const char *text, size_t len, struct json_object **ret, s
 {
 	struct json_object *root = NULL;
 	struct json_tokener *tok;
-	size_t members;
-	bool nul;
+	struct scan s;
 	int r;
 
 	if (len == 0 || text[0] != '{')
@@ -83,13 +114,13 @@ int metadata_from_text(const char *text, size_t len, struct json_object **ret, s
 	json_tokener_free(tok);
 	if (r)
 		return r;
-	members = count_colons(text, len, &nul);
+	s = scan_text(text, len);
 	/* json-c keeps the last of two members of one name. */
-	if (nul || members != count_members(root)) {
+	if (!s.bad && s.members != count_members(root))
+		s.bad = "an object has a member twice";
+	if (s.bad) {
 		json_object_put(root);
-		return err_set(e, -EBADMSG,
-			       nul ? "JSON: a string has a NUL character in it"
-				   : "JSON: an object has a member twice");
+		return err_set(e, -EBADMSG, "JSON: %s", s.bad);
 	}
 	*ret = root;
 	return 0;

@@ -22,7 +22,7 @@ int keyring_volume_key_description(const char *uuid, unsigned int digest, char *
  */
 struct keyring_hold {
 	int32_t ring;	/* the keyring that holds the key, 0 = none */
-	int32_t key;	/* the logon key, 0 = none (found through the ring) */
+	int32_t key;	/* the logon key */
 	int32_t link;	/* what leads there: in the thread keyring until keyring_drop */
 	bool kept;	/* ring stays after keyring_drop */
 	bool linked;	/* link is in the thread keyring */

@@ -85,6 +85,9 @@ static int resume_run(struct dm_control *c, const char *name, uint32_t device_fl
 	dm_uevent_begin(c, device_flags, udev, &u);
 	r = simple(c, DM_DEV_SUSPEND, name, flags, u.event_nr, &io, e);
 	dm_uevent_end(c, &u, r ? NULL : &io);
+	/* A target's size is held against the device below only when the table becomes live. */
+	if (r == -EINVAL)
+		return err_set(e, r, "the kernel refused the table of %s; its log says why", name);
 	if (r)
 		return dm_fail(e, r, "resume", name);
 	*ret_dev = io.dev;

@@ -133,6 +133,17 @@ static const struct dm_target *first_crypt(const struct dm_table *t)
 	return NULL;
 }
 
+/* Is the device below @t read-only? */
+static bool is_readonly(const struct dm_control *c, const struct dm_target *t)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/dev/block/%u:%u/ro", c->places->sysfs, t->dev_major,
+		 t->dev_minor);
+	return !io_read_file(path, 16, &text, NULL) && *text == '1';
+}
+
 int dm_load_failed(struct dm_control *c, int r, const char *name, const struct dm_table *t,
 		   struct err *e)
 {
@@ -142,13 +153,18 @@ int dm_load_failed(struct dm_control *c, int r, const char *name, const struct d
 		return -EHOSTDOWN;
 	if (r == -EINVAL)
 		return err_set(e, r, "the kernel refused the table of %s; its log says why", name);
-	if (r == -ENOKEY && crypt && crypt->crypt.key_description[0])
-		return err_set(e, r, "the kernel finds no key \"%s\" for %s",
+	/* -EACCES: there is one, but no permission to find it. */
+	if (crypt && crypt->crypt.key_description[0] &&
+	    (r == -ENOKEY || r == -EKEYREVOKED || (r == -EACCES && !is_readonly(c, crypt))))
+		return err_set(e, -ENOKEY, "the kernel finds no key \"%s\" for %s",
 			       crypt->crypt.key_description, name);
 	if (r == -ENOENT && crypt)
 		return err_set(e, -EHOSTDOWN,
 			       "the kernel has no cipher %s: its module is missing or not allowed",
 			       crypt->crypt.cipher);
+	if ((r == -EACCES || r == -EROFS) && !t->readonly && is_readonly(c, first))
+		return err_set(e, -EROFS, "the device %u:%u below %s is read-only",
+			       first->dev_major, first->dev_minor, name);
 	if (r == -EBUSY)
 		return err_set(e, r, "the device %u:%u below %s is in use", first->dev_major,
 			       first->dev_minor, name);

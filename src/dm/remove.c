@@ -33,18 +33,25 @@ static void find_holder(const struct dm_control *c, dev_t dev, char *buf, size_t
 /* One line of mountinfo: is the device mounted here, by number or (btrfs) by its node's name? */
 static bool line_mounts(const char *line, dev_t dev, const char *node, char *buf, size_t cap)
 {
-	char number[32], where[512], source[512];
-	unsigned int major_nr, minor_nr;
+	uint32_t major_nr = 0, minor_nr = 0;
+	struct dm_word number, where, source;
 	const char *dash = strstr(line, " - ");
 
-	if (sscanf(line, "%*u %*u %31s %*s %511s", number, where) != 2 || !dash)
+	if (!dash)
 		return false;
-	if (sscanf(number, "%u:%u", &major_nr, &minor_nr) != 2)
+	(void)dm_word_next(&line); /* mount id */
+	(void)dm_word_next(&line); /* parent */
+	number = dm_word_next(&line);
+	(void)dm_word_next(&line); /* root */
+	where = dm_word_next(&line);
+	dash += strlen(" - ");
+	(void)dm_word_next(&dash); /* type */
+	source = dm_word_next(&dash);
+	if (dm_word_dev(number, &major_nr, &minor_nr))
 		return false;
-	if (makedev(major_nr, minor_nr) != dev &&
-	    (sscanf(dash, " - %*s %511s", source) != 1 || strcmp(source, node)))
+	if (makedev(major_nr, minor_nr) != dev && !dm_word_is(source, node))
 		return false;
-	if (text_copy(buf, cap, where))
+	if (dm_word_copy(where, buf, cap))
 		(void)text_copy(buf, cap, "a folder");
 	return true;
 }

@@ -47,6 +47,24 @@ int keyring_sys_read(int32_t ring, int32_t *ret, size_t cap)
 	return (size_t)n < cap ? n : (int)cap;
 }
 
+int keyring_sys_type(int32_t key, char *buf, size_t cap)
+{
+	char text[256]; /* "type;uid;gid;perm;description" */
+	int32_t n = result(
+		syscall(SYS_keyctl, (long)KEYCTL_DESCRIBE, (long)key, text, sizeof(text), 0L));
+
+	if (n < 0)
+		return n;
+	text[sizeof(text) - 1] = '\0';
+	text[strcspn(text, ";")] = '\0';
+	return text_copy(buf, cap, text);
+}
+
+int keyring_sys_setperm(int32_t key, uint32_t perm)
+{
+	return result(syscall(SYS_keyctl, (long)KEYCTL_SETPERM, (long)key, (long)perm, 0L, 0L));
+}
+
 int keyring_sys_probe(void)
 {
 	int32_t r = result(syscall(SYS_keyctl, (long)KEYCTL_GET_KEYRING_ID,

@@ -66,7 +66,9 @@ int keyring_put(const char *description, const struct secret *key, struct keyrin
 void keyring_drop(struct keyring_hold *h)
 {
 	if (h->linked) {
-		if (!h->kept && h->key > 0)
+		if (h->kept)
+			(void)keyring_key_rest(h->key);
+		else
 			(void)keyring_sys_revoke(h->key);
 		keyring_link_close(h->link);
 	}

@@ -16,6 +16,10 @@ int keyring_sys_revoke(int32_t key);
 /** keyring_sys_read - KEYCTL_READ of a keyring: numbers of its keys; the count or negative errno.
  */
 int keyring_sys_read(int32_t ring, int32_t *ret, size_t cap);
+/** keyring_sys_type - the key's type ("logon"); 0 or negative errno. */
+int keyring_sys_type(int32_t key, char *buf, size_t cap);
+/** keyring_sys_setperm - KEYCTL_SETPERM; masks as in keyctl_setperm(3). */
+int keyring_sys_setperm(int32_t key, uint32_t perm);
 /** keyring_sys_probe - does the kernel know keyrings? 0 or negative errno. */
 int keyring_sys_probe(void);
 
@@ -26,3 +30,7 @@ int keyring_fail(struct err *e, int r, const char *what);
 int keyring_link_open(int32_t *ret, struct err *e);
 /** keyring_link_close - it is no more. */
 void keyring_link_close(int32_t link);
+
+/** keyring_key_wake / _rest - a kept key can be found by a search, or not. */
+int keyring_key_wake(int32_t key);
+int keyring_key_rest(int32_t key);

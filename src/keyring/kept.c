@@ -2,14 +2,32 @@
 // A key that a mapping keeps while it lives, in a keyring of the mapping's own: two clones of a
 // volume have keys of one description, and in one keyring the second would overwrite the first.
 // Possession decides over permission, and comes through links from the thread keyring; so the user
-// keyring is linked below it, and unlinked before the kernel looks for the key.
+// keyring is linked below it, and unlinked before the kernel looks for the key. But many a session
+// keyring has a link to the user keyring, and the kernel searches that too: a table whose own key
+// is gone would be loaded with a clone's. So while nobody uses a kept key, no search finds it.
 #include "internal.h"
 
 #include <linux/keyctl.h>
 #include <stdio.h>
 
 #define RING_KEYS_MAX 16
+
+/* Bits of the possessor (upper byte) and of the owning user, as in keyctl_setperm(3). */
+#define PERM_POS_ALL_BUT_SEARCH 0x35000000u /* view, write, link, setattr */
+#define PERM_POS_SEARCH 0x08000000u
+#define PERM_USR_VIEW_SETATTR 0x00210000u
 #define NAME_BYTES 192
+
+int keyring_key_wake(int32_t key)
+{
+	return keyring_sys_setperm(key, PERM_POS_ALL_BUT_SEARCH | PERM_POS_SEARCH |
+						PERM_USR_VIEW_SETATTR);
+}
+
+int keyring_key_rest(int32_t key)
+{
+	return keyring_sys_setperm(key, PERM_POS_ALL_BUT_SEARCH | PERM_USR_VIEW_SETATTR);
+}
 
 static int ring_name(const char *dm_name, char buf[NAME_BYTES], struct err *e)
 {
@@ -99,8 +117,9 @@ static int fill_ring(int32_t ring, const char *dm_uuid, const char *description,
 	id = keyring_sys_add("user", binding, "1", 1, ring);
 	if (id >= 0)
 		id = keyring_sys_add("logon", description, key->data, key->len, ring);
-	if (id < 0)
-		return keyring_fail(e, id, "the volume key can't be kept in the kernel's keyring");
+	r = id < 0 ? id : keyring_key_wake(id);
+	if (r < 0)
+		return keyring_fail(e, r, "the volume key can't be kept in the kernel's keyring");
 	*ret_key = id;
 	return 0;
 }
@@ -169,6 +188,29 @@ static int check_binding(int32_t ring, const char *dm_name, const char *dm_uuid,
 	return id < 0 ? keyring_fail(e, id, "the mapping's keyring can't be searched") : 0;
 }
 
+/* The ring's logon key, findable from now on. */
+static int wake_key(int32_t ring, const char *dm_name, int32_t *ret, struct err *e)
+{
+	int32_t keys[RING_KEYS_MAX];
+	int n = keyring_sys_read(ring, keys, RING_KEYS_MAX);
+	char type[32];
+
+	if (n < 0)
+		return keyring_fail(e, n, "the mapping's keyring can't be read");
+	for (int i = 0; i < n; i++) {
+		if (keyring_sys_type(keys[i], type, sizeof(type)) || strcmp(type, "logon"))
+			continue;
+		n = keyring_key_wake(keys[i]);
+		if (n == -EKEYREVOKED || n == -EKEYEXPIRED)
+			break;
+		if (n < 0)
+			return keyring_fail(e, n, "the key kept can't be used");
+		*ret = keys[i];
+		return 0;
+	}
+	return err_set(e, -ENOKEY, "the key kept for %s is gone", dm_name);
+}
+
 int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *ret,
 		      struct err *e)
 {
@@ -187,9 +229,12 @@ int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_h
 	r = open_with_user_keyring(&h.link, e);
 	if (r)
 		return r;
-	r = check_binding(h.ring, dm_name, dm_uuid, e);
-	if (!r)
+	r = check_binding(h.ring, dm_name, dm_uuid, e) ?: wake_key(h.ring, dm_name, &h.key, e);
+	if (!r) {
 		r = narrow(h.link, h.ring, e);
+		if (r)
+			(void)keyring_key_rest(h.key);
+	}
 	if (r) {
 		keyring_link_close(h.link);
 		return r;

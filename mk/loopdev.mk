@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# Helpers of the kernel tests: each tests/loopdev/*.c is a program of its own.
+
+LOOPDEV_SRC := $(wildcard tests/loopdev/*.c)
+LOOPDEV_BIN := $(LOOPDEV_SRC:tests/loopdev/%.c=$(O)/loopdev/%)
+CHECK_BINARIES += $(LOOPDEV_BIN)
+
+$(O)/loopdev/%: tests/loopdev/%.c $(LIB_A) $(O)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(LIB_A) $(LIBS)
+
+-include $(LOOPDEV_BIN:=.d)

@@ -14,18 +14,39 @@
 #define LOOP_TRIES 64 /* others may take the number that LOOP_CTL_GET_FREE named */
 
 /*
- * One try at one number. The sector size is the 512 bytes that every image can stand on: a bigger
- * one would lose the tail of an odd image and refuse file systems that were made on 512. The kernel
- * falls back from direct I/O by itself where the file below can't do it at that size.
+ * Can the file be read around the page cache, a sector at a time? Asked of the file itself: the
+ * loop driver believes the top file system, and where what lies below it can't (overlayfs on
+ * tmpfs, or on a disk of 4096-byte sectors) every transfer would end in an I/O error.
  */
-static int configure(int fd, const struct block_device *d)
+static bool direct_works(const struct block_device *d)
+{
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *buf = NULL;
+	void *page;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", d->file_fd);
+	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0 || posix_memalign(&page, 4096, 4096))
+		return false;
+	buf = page;
+	return pread(fd, buf + SECTOR_SIZE_BYTES, SECTOR_SIZE_BYTES, SECTOR_SIZE_BYTES) >= 0;
+}
+
+/*
+ * One try at one number. The sector size is the 512 bytes that every image can stand on: a bigger
+ * one would lose the tail of an odd image and refuse file systems that were made on 512.
+ */
+static int configure(int fd, const struct block_device *d, bool direct)
 {
 	struct loop_config config = {
 		.fd = (uint32_t)d->file_fd,
 		.block_size = SECTOR_SIZE_BYTES,
-		.info.lo_flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR,
 	};
 
+	if (direct)
+		config.info.lo_flags |= LO_FLAGS_DIRECT_IO;
 	if (d->readonly)
 		config.info.lo_flags |= LO_FLAGS_READ_ONLY;
 	/* Only for people: losetup -l reads the true name from sysfs. */
@@ -34,7 +55,8 @@ static int configure(int fd, const struct block_device *d)
 }
 
 /* -EAGAIN: somebody else was faster, ask for another number. */
-static int try_attach(int control, struct block_device *d, bool exclusive, struct err *e)
+static int try_attach(int control, struct block_device *d, bool exclusive, bool direct,
+		      struct err *e)
 {
 	int flags = O_CLOEXEC | (d->readonly ? O_RDONLY : O_RDWR) | (exclusive ? O_EXCL : 0);
 	long number;
@@ -52,7 +74,7 @@ static int try_attach(int control, struct block_device *d, bool exclusive, struc
 				       "the kernel offers %s, but /dev has no such node", d->path);
 		return r == -EBUSY ? -EAGAIN : err_sys(e, r, "%s can't be opened", d->path);
 	}
-	r = configure(fd, d);
+	r = configure(fd, d, direct);
 	if (r) {
 		close(fd);
 		if (r == -EBUSY || r == -EAGAIN)
@@ -74,6 +96,7 @@ static int try_attach(int control, struct block_device *d, bool exclusive, struc
 int block_loop_attach(struct block_device *d, bool exclusive, struct err *e)
 {
 	_cleanup_close_ int control = -1;
+	bool direct = direct_works(d);
 	int r = -EAGAIN;
 
 	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -83,7 +106,7 @@ int block_loop_attach(struct block_device *d, bool exclusive, struct err *e)
 			       "(kernel module loop)",
 			       d->given);
 	for (int i = 0; i < LOOP_TRIES && r == -EAGAIN; i++)
-		r = try_attach(control, d, exclusive, e);
+		r = try_attach(control, d, exclusive, direct, e);
 	if (r == -EAGAIN)
 		return err_set(e, -EBUSY, "no loop device for %s: %d were taken by others first",
 			       d->given, LOOP_TRIES);

@@ -10,10 +10,12 @@
 
 #define FILE_FD 500
 #define CONTROL_FD 1000
+#define DIRECT_FD 1001
 #define LOOP_FD 1100
 
 static struct {
 	int control_errno, open_errno, free_errno, configure_errno;
+	int direct_open_errno, direct_read_errno;
 	int open_busy, configure_busy; /* so many tries find the number taken */
 	int next, asked, open_fds, open_flags;
 	bool configured;
@@ -29,6 +31,8 @@ int __wrap___open_2(const char *path, int flags);
 int __wrap___open64_2(const char *path, int flags);
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_close(int fd);
+ssize_t __real_pread64(int fd, void *buf, size_t len, off_t offset);
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t offset);
 
 static int answer(int err)
 {
@@ -45,6 +49,12 @@ static int fake_open(const char *path, int flags)
 			return answer(k.control_errno);
 		k.open_fds++;
 		return CONTROL_FD;
+	}
+	if (!strcmp(path, "/proc/self/fd/500") && flags & O_DIRECT) {
+		if (k.direct_open_errno)
+			return answer(k.direct_open_errno);
+		k.open_fds++;
+		return DIRECT_FD;
 	}
 	if (sscanf(path, "/dev/loop%d", &n) != 1)
 		return __real_open64(path, flags);
@@ -98,6 +108,15 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	if (fd < CONTROL_FD)
 		return __real_ioctl(fd, request, arg);
 	return answer(ENOTTY);
+}
+
+/* One sector, to memory and from an offset that are no better aligned than that. */
+ssize_t __wrap_pread64(int fd, void *buf, size_t len, off_t offset)
+{
+	if (fd != DIRECT_FD)
+		return __real_pread64(fd, buf, len, offset);
+	CHECK(len == 512 && offset % 1024 == 512 && (uintptr_t)buf % 1024 == 512);
+	return k.direct_read_errno ? answer(k.direct_read_errno) : (ssize_t)len;
 }
 
 int __wrap_close(int fd)
@@ -154,6 +173,20 @@ static void attach_long_name(void)
 	d.given[200] = '\0';
 	CHECK_INT(block_loop_attach(&d, false, NULL), 0);
 	CHECK_INT(strlen((const char *)k.config.info.lo_file_name), LO_NAME_SIZE - 1);
+}
+
+static void no_direct_io(void)
+{
+	int *const where[] = { &k.direct_open_errno, &k.direct_read_errno };
+
+	for (size_t i = 0; i < ARRAY_SIZE(where); i++) {
+		struct block_device d = image(false);
+
+		*where[i] = EINVAL;
+		CHECK_INT(block_loop_attach(&d, false, NULL), 0);
+		CHECK_INT(k.config.info.lo_flags, LO_FLAGS_AUTOCLEAR);
+		CHECK_INT(k.open_fds, 1);
+	}
 }
 
 static void number_taken_by_others(void)
@@ -216,6 +249,7 @@ int main(void)
 	RUN(attach_asks_the_kernel);
 	RUN(attach_readonly);
 	RUN(attach_long_name);
+	RUN(no_direct_io);
 	RUN(number_taken_by_others);
 	RUN(number_always_taken);
 	for (size_t i = 0; i < ARRAY_SIZE(failures); i++)

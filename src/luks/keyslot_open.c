@@ -86,9 +86,7 @@ static int open_slot(const struct luks_io *io, struct crypto_kdf *kdf, const str
 	_cleanup_secret_ struct secret *area = NULL, *key = NULL;
 	int r;
 
-	r = check_slot(k, u, e);
-	if (!r)
-		r = decrypt_area(io, kdf, k, u, &area, e);
+	r = decrypt_area(io, kdf, k, u, &area, e);
 	if (!r)
 		r = secret_new(k->key_bytes, &key, e);
 	if (!r)
@@ -136,6 +134,9 @@ static int try_slot(const struct luks_io *io, const struct luks_header *h, struc
 {
 	int r;
 
+	r = check_slot(k, u, e);
+	if (r)
+		return err_wrap(e, r, "keyslot %u", k->id);
 	r = check_segment(h, k, u, segment, e);
 	if (!r)
 		r = open_slot(io, kdf, k, d, u, ret_key, e);

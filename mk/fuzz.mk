@@ -1,6 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-# Broken headers beside cryptsetup.
+# Fuzz targets: tests/fuzz/fuzz_X.c with libFuzzer (clang), or with a main() that replays files. And the table of broken headers
+# beside cryptsetup.
+
+FUZZ_ROOMS := base crypto luks
+FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_DIR := $(O)/fuzz
+FUZZ_REPLAY := $(FUZZ_TARGETS:%=$(O)/fuzz-replay/fuzz_%)
+FUZZ_SECONDS ?= 60
+FUZZ_CC ?= clang
+FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_LIBS := -ljson-c -largon2 -lcrypto
+FUZZ_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(foreach r,$(FUZZ_ROOMS),$(wildcard src/$(r)/*.c)) tests/fuzz/fuzz.c)
+# One input: at most 5 s, 1 GiB in all, 256 MiB in one piece; the harness holds tighter limits on top.
+FUZZ_LIMITS := -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1
+
+$(FUZZ_DIR)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZCC,$<)
+	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) -Isrc -std=gnu17 -O1 -g -pthread $(WARN) $(FUZZ_SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+$(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
+
+$(O)/fuzz-replay/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.c tests/fuzz/replay.c tests/fuzz/fuzz.h $(FUZZ_ROOMS:%=$(O)/room_%.a)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Isrc $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+fuzz: $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%) ## build the fuzz targets (clang, libFuzzer, ASan+UBSan)
+
+fuzz-run: fuzz ## run each fuzz target for FUZZ_SECONDS; findings and the grown corpus stay in O/fuzz
+	@set -e; for t in $(FUZZ_TARGETS); do \
+		mkdir -p $(FUZZ_DIR)/corpus/$$t; \
+		$(FUZZ_DIR)/fuzz_$$t $(FUZZ_LIMITS) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
+			-artifact_prefix=$(FUZZ_DIR)/$$t- $(FUZZ_DIR)/corpus/$$t tests/fuzz/corpus/$$t >$(FUZZ_DIR)/$$t.log 2>&1 || \
+			{ tail -60 $(FUZZ_DIR)/$$t.log; echo "FAIL fuzz $$t: see $(FUZZ_DIR)/$$t.log"; exit 1; }; \
+		echo "ok fuzz $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(FUZZ_DIR)/$$t.log) executions"; done
+
+check-fuzz: $(FUZZ_REPLAY) ## replay the fuzz corpus; each accept-* seed must reach its target's end
+	@fail=0; for t in $(FUZZ_TARGETS); do $(O)/fuzz-replay/fuzz_$$t tests/fuzz/corpus/$$t || fail=1; done; exit $$fail
 
 check-broken: $(O)/unit/test_luks_broken ## show the table of broken headers to cryptsetup too
 	@tests/images/broken/compare.py $<
-.PHONY: check-broken
+.PHONY: fuzz fuzz-run check-fuzz check-broken
+.SECONDARY: $(FUZZ_OBJ) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/tests/fuzz/fuzz_%.o)
+
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/tests/fuzz/fuzz_%.d)

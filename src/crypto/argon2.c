@@ -40,17 +40,26 @@ static int argon2_failed(int rc, struct crypto_arena *arena, struct err *e)
 	return err_set(e, -EINVAL, "argon2 refuses these parameters: %s", argon2_error_message(rc));
 }
 
+/* The library only reads what it gets, but takes pointers to non-const. */
+static uint8_t *bytes_of(const void *p)
+{
+	return (uint8_t *)(uintptr_t)p;
+}
+
 int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
-		  const struct secret *pass, const void *salt, size_t salt_len, struct secret *key,
-		  struct err *e)
+		  const struct crypto_argon2_input *in, struct secret *key, struct err *e)
 {
 	argon2_context ctx = {
 		.out = key->data,
 		.outlen = (uint32_t)key->cap,
-		.pwd = pass->data,
-		.pwdlen = (uint32_t)pass->len,
-		.salt = (uint8_t *)(uintptr_t)salt, /* it's only read */
-		.saltlen = (uint32_t)salt_len,
+		.pwd = in->pass->data,
+		.pwdlen = (uint32_t)in->pass->len,
+		.salt = bytes_of(in->salt.data),
+		.saltlen = (uint32_t)in->salt.len,
+		.secret = bytes_of(in->secret.data),
+		.secretlen = (uint32_t)in->secret.len,
+		.ad = bytes_of(in->ad.data),
+		.adlen = (uint32_t)in->ad.len,
 		.t_cost = p->iterations,
 		.m_cost = p->memory_kib,
 		.lanes = p->parallel,
@@ -63,7 +72,7 @@ int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
 	};
 	int rc;
 
-	if (pass->len > UINT32_MAX || key->cap > UINT32_MAX || salt_len > UINT32_MAX)
+	if (in->pass->len > UINT32_MAX || key->cap > UINT32_MAX || in->salt.len > UINT32_MAX)
 		return err_set(e, -EINVAL, "passphrase, key or salt is too long for argon2");
 	arena_to_lend = arena;
 	rc = argon2_ctx(&ctx, p->type == CRYPTO_ARGON2I ? Argon2_i : Argon2_id);

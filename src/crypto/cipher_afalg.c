@@ -41,7 +41,7 @@ int crypto_afalg_open(const struct crypto_cipher *c, const struct secret *key,
 	a.iv_bytes = strcmp(c->mode, "adiantum") ? BLOCK_IV_BYTES : ADIANTUM_IV_BYTES;
 	a.tfm_fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (a.tfm_fd < 0)
-		return err_sys(e, -EHOSTDOWN,
+		return err_set(e, -EHOSTDOWN,
 			       "cipher \"%s\" needs AF_ALG sockets (module af_alg), and the kernel "
 			       "opens none (%s)",
 			       c->spec, strerrordesc_np(errno) ?: "unknown error");

@@ -57,7 +57,7 @@ static bool parse_essiv_template(const char *text, size_t len, struct crypto_cip
 	text += skip;
 	len -= skip + 1;
 	comma = memrchr(text, ',', len);
-	if (!comma || !parse_template(text, (size_t)(comma - text), c))
+	if (!comma || comma + 1 == text + len || !parse_template(text, (size_t)(comma - text), c))
 		return false;
 	n = snprintf(c->iv, sizeof(c->iv), "essiv:%.*s", (int)(text + len - comma - 1), comma + 1);
 	return n > 0 && (size_t)n < sizeof(c->iv);

@@ -77,10 +77,15 @@ int crypto_arena_new(size_t bytes, struct crypto_arena **ret, struct err *e);
 void crypto_arena_trim(struct crypto_arena *a, size_t bytes);
 void crypto_arena_free(struct crypto_arena *a);
 
+/** What goes in. secret and ad (RFC 9106, 3.1) have no place in LUKS2: only the vectors set them.
+ */
+struct crypto_argon2_input {
+	const struct secret *pass;
+	struct crypto_iov salt, secret, ad;
+};
 /** crypto_argon2 - argon2i or argon2id, version 0x13, in @arena; fills key to its capacity. */
 int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
-		  const struct secret *pass, const void *salt, size_t salt_len, struct secret *key,
-		  struct err *e);
+		  const struct crypto_argon2_input *in, struct secret *key, struct err *e);
 
 /* ---- memory of the machine ---- */
 

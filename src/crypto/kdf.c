@@ -113,6 +113,7 @@ static int derive_argon2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 			 const struct secret *pass, const void *salt, size_t salt_len,
 			 struct secret *key, struct err *e)
 {
+	struct crypto_argon2_input in = { .pass = pass, .salt = { salt, salt_len } };
 	struct crypto_grant g;
 	int r;
 
@@ -122,7 +123,7 @@ static int derive_argon2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 	r = crypto_admission_enter(kdf, (size_t)p->memory_kib * KIB, &g, e);
 	if (r)
 		return r;
-	r = crypto_argon2(p, g.arena, pass, salt, salt_len, key, e);
+	r = crypto_argon2(p, g.arena, &in, key, e);
 	crypto_admission_leave(kdf, &g);
 	return r;
 }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// argon2 against RFC 9106 and the reference implementation's vectors; the arena before and after.
+#include <cryptvol/crypto.h>
+
+#include "crypto/internal.h"
+#include "crypto_vectors.h"
+
+static int number;
+
+static bool all_zero(const unsigned char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
+static void each_argon2(char **f)
+{
+	unsigned char salt[VECTOR_BYTES_MAX], secret[VECTOR_BYTES_MAX], ad[VECTOR_BYTES_MAX],
+		want[VECTOR_BYTES_MAX];
+	_cleanup_secret_ struct secret *pass = vector_secret(f[4]), *key = NULL;
+	size_t want_len = vector_bytes(f[8], want);
+	struct crypto_argon2_input in = { .pass = pass,
+					  .salt = { salt, vector_bytes(f[5], salt) },
+					  .secret = { secret, vector_bytes(f[6], secret) },
+					  .ad = { ad, vector_bytes(f[7], ad) } };
+	struct crypto_pbkdf p = { .iterations = (uint32_t)atoi(f[1]),
+				  .memory_kib = (uint32_t)atoi(f[2]),
+				  .parallel = (uint32_t)atoi(f[3]) };
+	struct crypto_arena *arena = NULL;
+	struct crypto_kdf *kdf = NULL;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s_%d", f[0], ++number);
+	CHECK_INT(crypto_pbkdf_type(f[0], &p.type), 0);
+	CHECK_INT(secret_new(want_len, &key, NULL), 0);
+	CHECK_INT(crypto_arena_new(p.memory_kib * KIB, &arena, NULL), 0);
+	for (int again = 0; again < 2; again++) {
+		memset(key->data, 0, key->cap);
+		CHECK_INT(crypto_argon2(&p, arena, &in, key, NULL), 0);
+		CHECK_INT(key->len, want_len);
+		CHECK_MEM(key->data, want, want_len);
+		CHECK(all_zero(arena->data, arena->bytes));
+	}
+	crypto_arena_free(arena);
+	if (!in.secret.len) {
+		CHECK_INT(crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL), 0);
+		memset(key->data, 0, key->cap);
+		CHECK_INT(crypto_kdf_derive(kdf, &p, pass, salt, in.salt.len, key, NULL), 0);
+		CHECK_MEM(key->data, want, want_len);
+		crypto_kdf_free(kdf);
+	}
+	check_report(name);
+}
+
+static void arena_sizes(void)
+{
+	static const struct {
+		size_t want, get;
+	} cases[] = { { 32 * KIB, 32 * KIB }, { 32 * KIB + 1, 36 * KIB }, { 2 * MIB - 1, 2 * MIB },
+		      { 2 * MIB, 2 * MIB },   { 2 * MIB + 1, 4 * MIB },	  { 64 * MIB, 64 * MIB } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct crypto_arena *a = NULL;
+
+		CHECK_INT(crypto_arena_bytes(cases[i].want), cases[i].get);
+		REQUIRE(!crypto_arena_new(cases[i].want, &a, NULL));
+		CHECK_INT(a->bytes, cases[i].get);
+		CHECK(a->bytes < 2 * MIB || (uintptr_t)a->data % (2 * MIB) == 0);
+		CHECK(all_zero(a->data, a->bytes));
+		a->data[a->bytes - 1] = 1;
+		crypto_arena_trim(a, a->bytes / 2);
+		a->data[a->bytes - 1] = 1;
+		crypto_arena_free(a);
+	}
+	crypto_arena_free(NULL);
+}
+
+/* A lane needs 8 KiB: libargon2 refuses, and the arena is clean all the same. */
+static void argon2_refused(void)
+{
+	_cleanup_secret_ struct secret *pass = vector_secret("616263"), *key = NULL;
+	struct crypto_argon2_input in = { .pass = pass, .salt = { "saltsaltsalt", 12 } };
+	struct crypto_pbkdf p = {
+		.type = CRYPTO_ARGON2ID, .iterations = 1, .memory_kib = 8, .parallel = 4
+	};
+	struct crypto_arena *arena = NULL;
+	struct err e = { 0 };
+
+	REQUIRE(!secret_new(32, &key, NULL));
+	REQUIRE(!crypto_arena_new(MIB, &arena, NULL));
+	memset(arena->data, 0x5a, 64);
+	CHECK_INT(crypto_argon2(&p, arena, &in, key, &e), -EINVAL);
+	CHECK_CONTAINS(e.text, "argon2");
+	CHECK(all_zero(arena->data, arena->bytes));
+	CHECK_INT(key->len, 0);
+	/* an arena that is too small is refused by the library's allocator, not overrun */
+	p.memory_kib = 2048;
+	CHECK_INT(crypto_argon2(&p, arena, &in, key, &e), -ENOMEM);
+	crypto_arena_free(arena);
+}
+
+int main(void)
+{
+	if (vectors_run("argon2.txt", 9, each_argon2) < 10) {
+		CHECK_MSG(false, "vectors are missing");
+		check_report("argon2_vectors");
+	}
+	RUN(arena_sizes);
+	RUN(argon2_refused);
+	return check_exit();
+}

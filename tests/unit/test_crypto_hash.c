@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hashes: vectors under every name, pieces, what is refused; random bytes and comparison.
+#include <cryptvol/crypto.h>
+
+#include "crypto_vectors.h"
+
+static void each_hash(char **f)
+{
+	unsigned char message[VECTOR_BYTES_MAX], want[VECTOR_BYTES_MAX], got[CRYPTO_HASH_MAX_BYTES];
+	size_t len = vector_bytes(f[1], message), want_len = vector_bytes(f[2], want), size = 0;
+	/* in four pieces, one of them empty */
+	struct crypto_iov iov[4] = { { message, 1 },
+				     { message + 1, 0 },
+				     { message + 1, len / 2 },
+				     { message + 1 + len / 2, len - 1 - len / 2 } };
+	struct crypto_iov whole = { message, len };
+	char name[64];
+
+	snprintf(name, sizeof(name), "hash_%s_%zu", f[0], len);
+	CHECK_INT(crypto_hash_size(f[0], &size, NULL), 0);
+	CHECK_INT(size, want_len);
+	CHECK_INT(crypto_hash(f[0], &whole, 1, got, NULL), 0);
+	CHECK_MEM(got, want, want_len);
+	memset(got, 0, sizeof(got));
+	CHECK_INT(crypto_hash(f[0], iov, 4, got, NULL), 0);
+	CHECK_MEM(got, want, want_len);
+	check_report(name);
+}
+
+static void hash_empty_message(void)
+{
+	unsigned char got[CRYPTO_HASH_MAX_BYTES], want[VECTOR_BYTES_MAX];
+
+	/* FIPS 180 */
+	vector_bytes("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", want);
+	CHECK_INT(crypto_hash("sha256", NULL, 0, got, NULL), 0);
+	CHECK_MEM(got, want, 32);
+}
+
+static void hash_refused(void)
+{
+	static const char *const names[] = {
+		"shake128",
+		"shake256",
+		"null",
+		"",
+		"sha257",
+		"sha256 ",
+		"plain",
+		"keccak-kmac-128",
+		"a-name-that-is-much-longer-than-any-name-of-a-hash-may-be",
+	};
+	unsigned char out[256];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		struct err e = { 0 };
+		size_t size = 77;
+
+		CHECK_MSG(crypto_hash_size(names[i], &size, &e) == -EOPNOTSUPP, "%s", names[i]);
+		CHECK_INT(size, 77);
+		CHECK(e.text[0]);
+		CHECK_INT(crypto_hash(names[i], NULL, 0, out, NULL), -EOPNOTSUPP);
+	}
+}
+
+static void random_differs(void)
+{
+	unsigned char a[5000] = { 0 }, b[5000] = { 0 }, zero[16] = { 0 };
+
+	CHECK_INT(crypto_random(a, sizeof(a), NULL), 0);
+	CHECK_INT(crypto_random(b, sizeof(b), NULL), 0);
+	CHECK(memcmp(a, b, sizeof(a)));
+	CHECK(memcmp(a + sizeof(a) - 16, zero, 16));
+	CHECK_INT(crypto_random(NULL, 0, NULL), 0);
+}
+
+static void equal_compares(void)
+{
+	unsigned char a[32] = { 1, 2, 3 }, b[32] = { 1, 2, 3 };
+
+	CHECK(crypto_equal(a, b, 32));
+	for (size_t i = 0; i < 32; i++) {
+		b[i] ^= 0x80;
+		CHECK(!crypto_equal(a, b, 32));
+		b[i] ^= 0x80;
+	}
+	b[31] ^= 1;
+	CHECK(crypto_equal(a, b, 31));
+	CHECK(crypto_equal(a, b, 0));
+}
+
+int main(void)
+{
+	if (vectors_run("hash.txt", 3, each_hash) < 31) {
+		CHECK_MSG(false, "vectors are missing");
+		check_report("hash_vectors");
+	}
+	RUN(hash_empty_message);
+	RUN(hash_refused);
+	RUN(random_differs);
+	RUN(equal_compares);
+	return check_exit();
+}

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 240
+# timeout: 600
 # guest: -e CRYPTSETUP -e CRYPTSETUP2
 # Interop on a real kernel, both ways, for the rows of matrix.tsv (all of them with FULL=1): one
 # program formats, opens and writes, the other opens, and the plaintext is the same in every block;

@@ -37,11 +37,9 @@ static int key_bytes_for(const struct luks_format *f, const char *cipher, uint32
 			 struct err *e)
 {
 	struct crypto_cipher c;
-	int r;
 
-	r = crypto_cipher_parse(cipher, &c, e);
-	if (r)
-		return err_wrap(e, -EINVAL, "cipher");
+	if (crypto_cipher_parse(cipher, &c, NULL))
+		return err_set(e, -EINVAL, "\"%s\" is no cipher specification", cipher);
 	*ret = f->key_bytes;
 	if (*ret == 0 && f->volume_key)
 		*ret = (uint32_t)f->volume_key->len;

@@ -25,7 +25,7 @@ static int default_keyslots(const struct luks_format *f, uint64_t copies_bytes, 
 {
 	uint64_t n = DEFAULT_HEAD_BYTES - copies_bytes;
 
-	if (f->data_offset_bytes && !f->detached) {
+	if (f->data_offset_bytes) {
 		if (f->data_offset_bytes <= copies_bytes)
 			return err_set(e, -EINVAL,
 				       "a data offset of %llu bytes leaves no room for the header",
@@ -53,7 +53,8 @@ static int data_offset(const struct luks_format *f, uint64_t head_bytes, uint64_
 	if (at % LUKS_BLOCK_BYTES)
 		return err_set(e, -EINVAL, "Data offset is not multiple of %u bytes.",
 			       LUKS_BLOCK_BYTES);
-	if (!f->detached && at < head_bytes)
+	/* Of a detached header too, unless it is 0 (checklist 2.4). */
+	if ((at != 0 || !f->detached) && at < head_bytes)
 		return err_set(e, -EINVAL,
 			       "the data offset %llu lies within the header (%llu bytes)", (ull)at,
 			       (ull)head_bytes);

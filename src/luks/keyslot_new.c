@@ -66,13 +66,13 @@ static int describe(const struct luks_header *h, const struct luks_new_keyslot *
 {
 	const char *kdf_name;
 	size_t hash_bytes;
+	struct err why;
 	int r;
 
 	if (n->pbkdf.type == 0)
 		return err_set(e, -EINVAL, "a new keyslot needs a KDF");
-	r = crypto_pbkdf_check_stored(&n->pbkdf, e);
-	if (r)
-		return err_wrap(e, -EINVAL, "new keyslot");
+	if (crypto_pbkdf_check_stored(&n->pbkdf, &why))
+		return err_set(e, -EINVAL, "new keyslot: %s", err_text(&why));
 	kdf_name = crypto_pbkdf_name(n->pbkdf.type);
 	r = crypto_hash_size(n->af_hash ?: "sha256", &hash_bytes, e);
 	if (r)

@@ -65,16 +65,16 @@ static inline int volume_file_load(struct volume_file *v)
  */
 __attribute__((format(printf, 1, 2))) static inline int shell(const char *fmt, ...)
 {
-	char cmd[1024];
+	char cmd[1024] = "( ";
 	va_list ap;
 	int n, status;
 
 	va_start(ap, fmt);
-	n = vsnprintf(cmd, sizeof(cmd) - 32, fmt, ap);
+	n = vsnprintf(cmd + 2, sizeof(cmd) - 32, fmt, ap);
 	va_end(ap);
 	if (n < 0 || (size_t)n >= sizeof(cmd) - 32)
 		return -1;
-	strcat(cmd, " >/dev/null 2>&1");
+	strcat(cmd, " ) >/dev/null 2>&1");
 	status = system(cmd);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

@@ -54,7 +54,10 @@ struct backend_volume {
 	char source_id[BACKEND_ID_MAX];
 	enum backend_format format;
 	char format_nonce[37];
-	bool fs_made; /* mkfs finished once: from then on mount only */
+	enum backend_format
+		fs_format; /* the same rule for mkfs; fs_nonce is the file system's UUID */
+	char fs_nonce[37];
+	uint64_t fs_bytes; /* device size that the file system was last grown to, 0 = not known */
 	struct backend_pin pin;
 	uint32_t access_modes; /* bit per CSI access mode of the capabilities at creation */
 	int64_t created_seconds;
@@ -87,6 +90,8 @@ enum backend_use_kind { BACKEND_USE_NODE = 0, BACKEND_USE_STAGED = 1, BACKEND_US
 
 struct backend_config {
 	const char *state_dir, *node_id;
+	const char
+		*backup_dir; /* where backups of other nodes are looked up; "" or NULL = nowhere */
 	uint64_t overprovision_percent;
 };
 struct backend;
@@ -95,6 +100,10 @@ struct backend;
 int backend_open(const char *name, const struct backend_config *c, struct backend **ret,
 		 struct err *e);
 void backend_close(struct backend *b);
+
+/** backend_cut_idle - is no process in the middle of a cut? Then what is suspended was left by a
+ * dead one. */
+bool backend_cut_idle(struct backend *b);
 
 /* ---- ids ---- */
 /** backend_volume_id - the id that a CO's volume name gets on this node; the same name gives the
@@ -140,7 +149,8 @@ int backend_list(struct backend *b, const char *after, size_t max, struct backen
 /** backend_set_* - one durable change of the record each. */
 int backend_set_format(struct backend *b, const char *id, enum backend_format f, const char *nonce,
 		       struct err *e);
-int backend_set_fs_made(struct backend *b, const char *id, struct err *e);
+int backend_set_fs(struct backend *b, const char *id, enum backend_format f, const char *nonce,
+		   uint64_t fs_bytes, struct err *e);
 int backend_set_pin(struct backend *b, const char *id, const struct backend_pin *pin,
 		    struct err *e);
 int backend_set_mutable(struct backend *b, const char *id, const char *json, struct err *e);
@@ -162,6 +172,13 @@ int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_p
 int backend_refresh(struct backend *b, const char *id, struct err *e);
 /** backend_detach - not attached: success. -EBUSY: in use. */
 int backend_detach(struct backend *b, const char *id, struct err *e);
+
+/* ---- header backups: 0600, on this node, the last good ones ---- */
+/** backend_header_path - where the next backup of this volume's header goes
+ * ("headers/<id>.<n>.hdr"); older ones but the last few are removed. */
+int backend_header_path(struct backend *b, const char *id, char *ret, size_t cap, struct err *e);
+/** backend_header_forget - remove them all: the volume is deleted, and they hold its key slots. */
+int backend_header_forget(struct backend *b, const char *id, struct err *e);
 
 /* ---- snapshots ---- */
 struct backend_cut {

@@ -73,3 +73,15 @@ int block_path_of(uint32_t major, uint32_t minor, char *ret_path, size_t cap, ch
  */
 int block_known_blank(int fd, uint64_t offset_bytes, uint64_t len_bytes, bool *ret_blank,
 		      struct err *e);
+
+/* ---- loop devices that stay until they are dropped (the driver's): found again by their file ----
+ */
+/** block_find_loop - the loop device over @file. -ENOENT: none. */
+int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e);
+/** block_keep_loop - the loop device over @file, attached with direct I/O if there is none. -EBUSY:
+ * one is there that is read-only where @readonly is false, or the other way round. */
+int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e);
+/** block_update_loop - let the device learn its file's size. */
+int block_update_loop(const char *path, struct err *e);
+/** block_drop_loop - detach. -EBUSY: mounted or mapped. Not attached: success. */
+int block_drop_loop(const char *path, struct err *e);

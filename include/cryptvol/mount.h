@@ -24,7 +24,10 @@ int fs_type_of(int fd, char ret_type[FS_TYPE_MAX], struct err *e);
  * @uuid NULL = random. Fails (-EUCLEAN) where fs_probe finds anything. The program's last lines of
  * output go into the error.
  */
-int fs_make(const char *device, const char *type, const char *options, struct err *e);
+int fs_make(const char *device, const char *type, const char *uuid, const char *options,
+	    struct err *e);
+/** fs_uuid_of - UUID of the file system behind @fd as text, "" = nothing found. */
+int fs_uuid_of(int fd, char ret_uuid[40], struct err *e);
 
 enum fs_check_policy {
 	FS_CHECK_NONE,

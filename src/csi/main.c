@@ -117,6 +117,7 @@ static int open_parts(struct csi_driver *d, struct err *e)
 					 .lock_dir = KDF_LOCK_DIR };
 	struct backend_config b = { .state_dir = d->config.state_dir,
 				    .node_id = d->config.node_id,
+				    .backup_dir = d->config.backup_dir,
 				    .overprovision_percent = d->config.overprovision_percent };
 	int r;
 

@@ -23,3 +23,11 @@ bool fs_read_result(blkid_probe p, struct fs_signature *ret);
 
 /* Far more than one device can carry: a wipe that doesn't take would go round for ever. */
 #define FS_ROUNDS_MAX 128
+
+#include <cryptvol/base.h>
+#include <cryptvol/mount.h>
+
+/** fs_run_program - run @argv (found by PATH), wait; its exit status and the end of what it said.
+ * -EHOSTDOWN: no such program. */
+int fs_run_program(const char *const *argv, int *ret_status, char *ret_tail, size_t cap,
+		   struct err *e);

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Backups: ciphertext as it lies, in a directory (a mounted share, say). Blocks are stored once by
+// their SHA-256, a manifest a backup names them in order; so a second backup of a volume stores
+// only what changed. Nothing readable is in it that wasn't readable on the device.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define BACKUP_BLOCK_BYTES (1024u * 1024)
+#define BACKUP_NAME_MAX 129
+
+/** What is backed up: an image file or block device that nobody writes to meanwhile. */
+struct backup_source {
+	const char *path;
+	const char *volume,
+		*name; /* [a-z0-9.-]; the manifest is <dir>/manifests/<volume>/<name>.json */
+	uint64_t size_bytes,
+		header_bytes; /* 0, 0: the size of the file or device, nothing known of a header */
+	bool encrypted;
+	const char *fs_type, *uuid; /* "" = not known */
+	int64_t created_seconds;
+};
+struct backup_stats {
+	uint64_t blocks, holes, stored_blocks, stored_bytes; /* stored: new in this backup */
+};
+typedef void backup_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+
+/** backup_write - blocks first, flushed, then the manifest under its name. The same name again:
+ * success if it is whole. *ret may be NULL. */
+int backup_write(const char *dir, const struct backup_source *s, backup_progress *progress,
+		 void *arg, struct backup_stats *ret, struct err *e);
+
+struct backup_info {
+	char volume[BACKUP_NAME_MAX], name[BACKUP_NAME_MAX];
+	uint64_t size_bytes, header_bytes, device_bytes, stored_bytes;
+	bool encrypted;
+	char fs_type[16], uuid[40];
+	int64_t created_seconds;
+};
+/** backup_read - the manifest's head. -ENOENT, -EBADMSG (its own checksum, a field). */
+int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
+		struct err *e);
+/** backup_list - all, or those of @volume (NULL = all), by volume and time. malloc'ed. */
+int backup_list(const char *dir, const char *volume, struct backup_info **ret, size_t *ret_n,
+		struct err *e);
+/**
+ * backup_restore - write the backup to @path: a new file (made, -EEXIST where it is there), or,
+ * with @overwrite, a device or file that is big enough. Every block's checksum is verified before
+ * it is written.
+ */
+int backup_restore(const char *dir, const char *volume, const char *name, const char *path,
+		   bool overwrite, backup_progress *progress, void *arg, struct err *e);
+/** backup_verify - read every block and compare its checksum. */
+int backup_verify(const char *dir, const char *volume, const char *name, backup_progress *progress,
+		  void *arg, struct err *e);
+/** backup_delete - the manifest, then the blocks that no other manifest names. Gone already:
+ * success. */
+int backup_delete(const char *dir, const char *volume, const char *name, struct err *e);

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images behind loop devices that stay until they are taken away: a driver that starts again finds
+// them by their file.
+#include "internal.h"
+
+#include <cryptvol/block.h>
+#include <stdio.h>
+
+int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_path, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32];
+	uint64_t bytes, allocated, want;
+	int r;
+
+	r = backend_get(b, id, &v, e);
+	if (r)
+		return r;
+	want = v.size_bytes + v.header_bytes;
+	backend_volume_clear(&v);
+	r = image_size(b, false, id, &bytes, &allocated, e);
+	if (!r && bytes < want)
+		r = image_grow(b, id, want, e); /* an expansion that was cut short */
+	if (r)
+		return r;
+	image_path(b, false, id, file, sizeof(file));
+	return block_keep_loop(file, readonly, ret_path, 4096, e);
+}
+
+int backend_refresh(struct backend *b, const char *id, struct err *e)
+{
+	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32], path[4096];
+	int r;
+
+	image_path(b, false, id, file, sizeof(file));
+	r = block_find_loop(file, path, sizeof(path), e);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return block_update_loop(path, e);
+}
+
+int backend_detach(struct backend *b, const char *id, struct err *e)
+{
+	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32], path[4096];
+	int r;
+
+	image_path(b, false, id, file, sizeof(file));
+	r = block_find_loop(file, path, sizeof(path), e);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return block_drop_loop(path, e);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// The backend's life: engines by name, the state directory, ids.
+#include "internal.h"
+
+#include <ctype.h>
+#include <cryptvol/crypto.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define ID_STEM_MAX 80
+
+/* ---- ids ---- */
+
+static int short_hash(const char *text, char ret[NODE_HASH_CHARS + 1], struct err *e)
+{
+	struct crypto_iov iov = { text, strlen(text) };
+	uint8_t digest[CRYPTO_HASH_MAX_BYTES];
+	int r;
+
+	r = crypto_hash("sha256", &iov, 1, digest, e);
+	if (!r)
+		text_hex(digest, NODE_HASH_CHARS / 2, ret);
+	return r;
+}
+
+/* A mapping's and a file's name at once: lower case, [a-z0-9-], the hash of the name behind it
+ * where it had to change. */
+int backend_volume_id(struct backend *b, const char *name, char *ret, struct err *e)
+{
+	char stem[ID_STEM_MAX + 1], hash[NODE_HASH_CHARS + 1];
+	bool changed = false;
+	size_t n = 0;
+	int r;
+
+	for (const char *p = name; *p; p++) {
+		unsigned char c = (unsigned char)*p;
+		bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c == '-' && n > 0);
+
+		if (n == ID_STEM_MAX - NODE_HASH_CHARS - 1) {
+			changed = true;
+			break;
+		}
+		changed = changed || !good;
+		if (good)
+			stem[n++] = (char)c;
+		else if (c >= 'A' && c <= 'Z')
+			stem[n++] = (char)(c - 'A' + 'a');
+		else if (n > 0 && stem[n - 1] != '-')
+			stem[n++] = '-';
+	}
+	stem[n] = '\0';
+	if (!changed && n) {
+		snprintf(ret, BACKEND_ID_MAX, "%s.%s", stem, b->node_hash);
+		return 0;
+	}
+	r = short_hash(name, hash, e);
+	if (!r)
+		snprintf(ret, BACKEND_ID_MAX, "%s-%s.%s", n ? stem : "v", hash, b->node_hash);
+	return r;
+}
+
+bool backend_id_is_ours(struct backend *b, const char *id)
+{
+	const char *dot = strrchr(id, '.');
+
+	return dot && !strcmp(dot + 1, b->node_hash);
+}
+
+/* ---- the state directory ---- */
+
+static int make_dir(const char *path, struct err *e)
+{
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return err_sys(e, -errno, "state-dir: %s can't be made", path);
+	return 0;
+}
+
+/* Every missing folder on the way, as mkdir -p does it. */
+static int make_path(const char *path, struct err *e)
+{
+	char part[2048];
+	int r;
+
+	if (text_copy(part, sizeof(part), path))
+		return err_set(e, -EINVAL, "state-dir: %s is too long", path);
+	for (char *p = part + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		r = make_dir(part, e);
+		if (r)
+			return r;
+		*p = '/';
+	}
+	return make_dir(part, e);
+}
+
+static int open_sub(const struct backend *b, const char *name, int *ret, struct err *e)
+{
+	char path[sizeof(b->dir) + 32];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", b->dir, name);
+	r = make_dir(path, e);
+	if (r)
+		return r;
+	*ret = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? err_sys(e, -errno, "state-dir: %s", path) : 0;
+}
+
+static int open_dirs(struct backend *b, struct err *e)
+{
+	_cleanup_close_ int headers = -1;
+	int r;
+
+	r = make_path(b->dir, e);
+	r = r ?: open_sub(b, "volumes", &b->fd_volumes, e);
+	r = r ?: open_sub(b, "snapshots", &b->fd_snapshots, e);
+	r = r ?: open_sub(b, "headers", &headers, e);
+	return r ?: open_sub(b, "tmp", &b->fd_tmp, e);
+}
+
+static int open_loop(const struct backend_config *c, struct backend *b, struct err *e)
+{
+	int r;
+
+	b->fd_volumes = b->fd_snapshots = b->fd_tmp = -1;
+	b->overprovision_percent = c->overprovision_percent ?: 100;
+	pthread_mutex_init(&b->lock, NULL);
+	if (text_copy(b->dir, sizeof(b->dir), c->state_dir) ||
+	    text_copy(b->backup_dir, sizeof(b->backup_dir), c->backup_dir ?: ""))
+		return err_set(e, -EINVAL, "state-dir, backup-dir: too long");
+	r = short_hash(c->node_id, b->node_hash, e);
+	r = r ?: open_dirs(b, e);
+	r = r ?: state_open(b, c->node_id, e);
+	return r ?: repair_at_start(b, e);
+}
+
+/* Other engines get their row here. */
+static const struct {
+	const char *name;
+	int (*open)(const struct backend_config *c, struct backend *b, struct err *e);
+} engines[] = {
+	{ "loop", open_loop },
+};
+
+int backend_open(const char *name, const struct backend_config *c, struct backend **ret,
+		 struct err *e)
+{
+	struct backend *b;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
+		if (strcmp(engines[i].name, name) != 0)
+			continue;
+		b = calloc(1, sizeof(*b));
+		if (!b)
+			return err_set(e, -ENOMEM, "no memory for the backend");
+		r = engines[i].open(c, b, e);
+		if (r)
+			backend_close(b);
+		else
+			*ret = b;
+		return r;
+	}
+	return err_set(e, -EINVAL, "backend: \"%s\" isn't known", name);
+}
+
+void backend_close(struct backend *b)
+{
+	if (!b)
+		return;
+	state_close(b);
+	base_closep(&b->fd_volumes);
+	base_closep(&b->fd_snapshots);
+	base_closep(&b->fd_tmp);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// What may still be promised, and volumes in trouble. A quota on the state directory counts:
+// statvfs(3) reports it.
+#include "internal.h"
+
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#define NEARLY_FULL_BYTES (64ull * 1024 * 1024)
+
+static int space(const struct backend *b, uint64_t *ret_total, uint64_t *ret_free, struct err *e)
+{
+	struct statvfs st;
+
+	if (fstatvfs(b->fd_volumes, &st))
+		return err_sys(e, -errno, "the space in %s", b->dir);
+	*ret_total = (uint64_t)st.f_blocks * st.f_frsize;
+	*ret_free = (uint64_t)st.f_bavail * st.f_frsize;
+	return 0;
+}
+
+/* Sizes of all volumes, header included, whatever their images occupy. The caller holds b->lock. */
+static int promised(struct backend *b, uint64_t *ret, struct err *e)
+{
+	sqlite3_stmt *s;
+	int r;
+
+	r = state_query(b, &s, e, "SELECT COALESCE(SUM(size + header), 0) FROM volumes", "");
+	if (r)
+		return r;
+	r = state_step(b, s, e);
+	if (r == 1)
+		*ret = (uint64_t)sqlite3_column_int64(s, 0);
+	sqlite3_finalize(s);
+	return r < 0 ? r : 0;
+}
+
+static int headroom(struct backend *b, uint64_t *ret, uint64_t *ret_free, struct err *e)
+{
+	uint64_t total, used = 0, allowed;
+	int r;
+
+	r = space(b, &total, ret_free, e);
+	r = r ?: promised(b, &used, e);
+	if (r)
+		return r;
+	allowed = (uint64_t)((__uint128_t)total * b->overprovision_percent / 100);
+	*ret = allowed > used ? allowed - used : 0;
+	return 0;
+}
+
+int capacity_check(struct backend *b, uint64_t bytes, struct err *e)
+{
+	uint64_t room, free_bytes;
+	int r;
+
+	r = headroom(b, &room, &free_bytes, e);
+	if (r)
+		return r;
+	if (bytes > room)
+		return err_set(e, -ENOSPC,
+			       "%llu bytes were asked for, %llu can still be promised "
+			       "(over-provisioning %llu %%)",
+			       (unsigned long long)bytes, (unsigned long long)room,
+			       (unsigned long long)b->overprovision_percent);
+	return 0;
+}
+
+int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_largest,
+		     struct err *e)
+{
+	uint64_t room, free_bytes;
+	int r;
+
+	state_lock(b);
+	r = headroom(b, &room, &free_bytes, e);
+	state_unlock(b);
+	if (r)
+		return r;
+	/* Without over-provisioning what is occupied by others (snapshots, foreign files) is gone
+	 * too. */
+	if (b->overprovision_percent <= 100 && room > free_bytes)
+		room = free_bytes;
+	room = room / BACKEND_EXTENT_BYTES * BACKEND_EXTENT_BYTES;
+	*ret_available = room;
+	*ret_largest = room;
+	return 0;
+}
+
+int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	uint64_t bytes, allocated, total, free_bytes;
+	int r;
+
+	r = backend_get(b, id, &v, e);
+	if (r)
+		return r;
+	ret[0] = '\0';
+	r = image_size(b, false, id, &bytes, &allocated, e);
+	if (r)
+		snprintf(ret, cap, "%s", err_text(e));
+	else if (bytes < v.size_bytes + v.header_bytes)
+		snprintf(ret, cap, "the image has %llu of %llu bytes", (unsigned long long)bytes,
+			 (unsigned long long)(v.size_bytes + v.header_bytes));
+	else if (!space(b, &total, &free_bytes, e) && free_bytes < NEARLY_FULL_BYTES &&
+		 bytes - allocated > free_bytes)
+		snprintf(ret, cap,
+			 "the file system of %s is full: %llu bytes are left, and the volume has "
+			 "%llu still to fill",
+			 b->dir, (unsigned long long)free_bytes,
+			 (unsigned long long)(bytes - allocated));
+	backend_volume_clear(&v);
+	return 0;
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+// Volumes come and go: the record first, the image after it, so that a crash between them is seen
+// and finished.
+#include "internal.h"
+
+#include <cryptvol/block.h>
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t device_bytes(const struct backend_volume *v)
+{
+	return v->size_bytes + v->header_bytes;
+}
+
+/* What the new volume takes over from its source. Everything that has bytes of somebody is open
+ * only. */
+static int inherit(struct backend *b, const struct backend_create *c, struct backend_volume *v,
+		   struct err *e)
+{
+	struct backend_volume src = { .size_bytes = 0 };
+	struct backend_snapshot snap;
+	enum record_state st;
+	int r;
+
+	if (c->source == BACKEND_SOURCE_NONE)
+		return 0;
+	if (c->source == BACKEND_SOURCE_SNAPSHOT) {
+		r = snapshot_lookup(b, c->source_id, &snap, e);
+		if (r)
+			return r;
+		v->pin = snap.pin;
+		v->fs_format = snap.fs_made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
+		v->format = snap.format;
+		v->header_bytes = snap.header_bytes;
+	} else {
+		r = volume_row_by(b, "id", c->source_id, &src, &st, e);
+		if (r)
+			return r;
+		v->pin = src.pin;
+		v->fs_format = src.fs_format;
+		v->format = src.format;
+		v->header_bytes = src.header_bytes;
+		backend_volume_clear(&src);
+	}
+	/* A source that was never staged is blank: so is its copy. One in the middle of its format
+	 * can't be told apart from one with data. */
+	if (v->format == BACKEND_FORMATTING || v->fs_format == BACKEND_FORMATTING)
+		return err_set(e, -EBUSY, "\"%s\" is just being formatted for the first time",
+			       c->source_id);
+	return text_copy(v->source_id, sizeof(v->source_id), c->source_id)
+		       ? err_set(e, -EINVAL, "the id of the source is too long")
+		       : 0;
+}
+
+static int fill_record(struct backend *b, const struct backend_create *c, struct backend_volume *v,
+		       struct err *e)
+{
+	int r;
+
+	*v = (struct backend_volume){ .size_bytes = c->size_bytes,
+				      .header_bytes = c->encrypted ? BACKEND_HEADER_BYTES : 0,
+				      .encrypted = c->encrypted,
+				      .block = c->block,
+				      .source = c->source,
+				      .access_modes = c->access_modes,
+				      .created_seconds = (int64_t)time(NULL) };
+	r = backend_volume_id(b, c->name, v->id, e);
+	if (r)
+		return r;
+	if (text_copy(v->name, sizeof(v->name), c->name) ||
+	    text_copy(v->fs_type, sizeof(v->fs_type), c->fs_type ?: ""))
+		return err_set(e, -EINVAL, "the name of the volume is too long");
+	r = inherit(b, c, v, e);
+	if (r)
+		return r;
+	v->parameters = strdup(c->parameters ?: "{}");
+	v->mutable_parameters = strdup(c->mutable_parameters ?: "{}");
+	return v->parameters && v->mutable_parameters
+		       ? 0
+		       : err_set(e, -ENOMEM, "no memory for the record");
+}
+
+/* The record under this name: an old one as it is, or a new one with its space promised, in one
+ * transaction. */
+static int claim_record(struct backend *b, const struct backend_create *c, struct backend_volume *v,
+			enum record_state *st, struct err *e)
+{
+	int r;
+
+	r = state_begin(b, e);
+	if (r)
+		return r;
+	r = volume_row_by(b, "name", c->name, v, st, e);
+	if (r == -ENOENT) {
+		err_clear(e);
+		*st = RECORD_CREATING;
+		r = fill_record(b, c, v, e);
+		r = r ?: capacity_check(b, device_bytes(v), e);
+		r = r ?: volume_row_insert(b, v, RECORD_CREATING, e);
+		if (r)
+			backend_volume_clear(v);
+	} else if (!r && *st == RECORD_DELETING) {
+		backend_volume_clear(v);
+		r = err_set(e, -EINPROGRESS, "the volume of that name is being deleted");
+	}
+	if (r) {
+		state_end(b, false, NULL);
+		return r;
+	}
+	return state_end(b, true, e);
+}
+
+static int copy_source(struct backend *b, const struct backend_volume *v,
+		       const struct backend_create *c, const struct backend_quiesce *q,
+		       struct err *e)
+{
+	bool snapshot = v->source == BACKEND_SOURCE_SNAPSHOT, live = false, reflink;
+	struct backend_use *uses = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!snapshot) {
+		r = backend_use_list(b, v->source_id, BACKEND_USE_STAGED, &uses, &n, e);
+		free(uses);
+		if (r)
+			return r;
+		live = n > 0;
+	}
+	if (snapshot) {
+		struct backend_snapshot snap;
+
+		r = backend_snapshot_get(b, v->source_id, &snap, e);
+		if (r)
+			return r;
+		if (snap.kind == BACKEND_BACKUP)
+			return image_restore(b, &snap, v->id, device_bytes(v), e);
+	}
+	if (!live)
+		return image_copy(b, snapshot, v->source_id, false, v->id, device_bytes(v), true,
+				  &reflink, e);
+	r = q->suspend(q->arg, v->source_id, e);
+	if (r)
+		return r;
+	r = image_copy(b, false, v->source_id, false, v->id, device_bytes(v), c->pause_allowed,
+		       &reflink, e);
+	if (r == -EOPNOTSUPP)
+		err_wrap(e, r, "volume \"%s\" is staged (class parameter pauseAllowed)",
+			 v->source_id);
+	n = (size_t)(q->resume(q->arg, v->source_id, r ? NULL : e) != 0);
+	return r ?: n ? -EIO : 0;
+}
+
+static int build(struct backend *b, const struct backend_volume *v, const struct backend_create *c,
+		 const struct backend_quiesce *q, struct err *e)
+{
+	int r;
+
+	r = v->source == BACKEND_SOURCE_NONE ? image_make(b, v->id, device_bytes(v), e)
+					     : copy_source(b, v, c, q, e);
+	if (r)
+		return r;
+	state_lock(b);
+	r = volume_row_state(b, v->id, RECORD_READY, e);
+	state_unlock(b);
+	return r;
+}
+
+/* A volume that couldn't be built leaves nothing: no image, no promise of space. */
+static void unbuild(struct backend *b, const struct backend_volume *v)
+{
+	if (image_delete(b, false, v->id, v->header_bytes, NULL))
+		return; /* the record stays: a retry or a delete finds it */
+	state_lock(b);
+	(void)!volume_row_delete(b, v->id, NULL);
+	state_unlock(b);
+}
+
+int backend_create(struct backend *b, const struct backend_create *c,
+		   const struct backend_quiesce *q, struct backend_volume *ret, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	_cleanup_close_ int lock = -1;
+	enum record_state st;
+	char id[BACKEND_ID_MAX];
+	int r;
+
+	r = backend_volume_id(b, c->name, id, e);
+	r = r ?: image_lock(b, id, &lock, e);
+	r = r ?: claim_record(b, c, &v, &st, e);
+	if (r)
+		return r;
+	if (st == RECORD_CREATING) {
+		r = build(b, &v, c, q, e);
+		if (r) {
+			unbuild(b, &v);
+			backend_volume_clear(&v);
+			return r;
+		}
+	}
+	*ret = v;
+	return 0;
+}
+
+/* ---- delete ---- */
+
+static int check_unused(struct backend *b, const char *id, struct err *e)
+{
+	static const char *const how[] = { "published to node", "staged at", "published at" };
+
+	for (int k = BACKEND_USE_NODE; k <= BACKEND_USE_TARGET; k++) {
+		struct backend_use *list = NULL;
+		size_t n = 0;
+		int r = backend_use_list(b, id, (enum backend_use_kind)k, &list, &n, e);
+
+		if (!r && n)
+			r = err_set(e, -EBUSY, "volume \"%s\" is %s %s", id, how[k], list[0].path);
+		free(list);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int remove_volume(struct backend *b, const struct backend_volume *v, struct err *e)
+{
+	int r;
+
+	r = backend_detach(b, v->id, e);
+	if (r)
+		return r;
+	state_lock(b);
+	r = volume_row_state(b, v->id, RECORD_DELETING, e);
+	state_unlock(b);
+	r = r ?: image_delete(b, false, v->id, v->header_bytes, e);
+	r = r ?: backend_header_forget(b, v->id, e);
+	if (r)
+		return r;
+	state_lock(b);
+	r = volume_row_delete(b, v->id, e);
+	state_unlock(b);
+	return r;
+}
+
+int backend_delete(struct backend *b, const char *id, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	_cleanup_close_ int lock = -1;
+	enum record_state st;
+	int r;
+
+	state_lock(b);
+	r = volume_row_by(b, "id", id, &v, &st, e);
+	state_unlock(b);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = image_lock(b, id, &lock, e);
+	r = r ?: check_unused(b, id, e);
+	r = r ?: remove_volume(b, &v, e);
+	if (!r) {
+		char name[BACKEND_ID_MAX + 8];
+
+		snprintf(name, sizeof(name), "%s.lock", id);
+		(void)!unlinkat(b->fd_tmp, name, 0);
+	}
+	backend_volume_clear(&v);
+	return r;
+}
+
+/* ---- grow ---- */
+
+static int grow_record(struct backend *b, const struct backend_volume *v, uint64_t size,
+		       struct err *e)
+{
+	int r;
+
+	r = state_begin(b, e);
+	if (r)
+		return r;
+	r = capacity_check(b, size - v->size_bytes, e);
+	r = r
+		    ?: state_run(b, NULL, e, "UPDATE volumes SET size=? WHERE id=? AND size<?",
+				 "iti", (int64_t)size, v->id, (int64_t)size);
+	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+}
+
+int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	r = image_lock(b, id, &lock, e);
+	r = r ?: backend_get(b, id, &v, e);
+	if (r)
+		return r;
+	/* The record first: an image that is shorter than its record is grown at the next call. */
+	if (size_bytes > v.size_bytes)
+		r = grow_record(b, &v, size_bytes, e);
+	else
+		size_bytes = v.size_bytes;
+	r = r ?: image_grow(b, id, size_bytes + v.header_bytes, e);
+	backend_volume_clear(&v);
+	return r;
+}

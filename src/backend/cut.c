@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshots: all sources suspended together, their images copied, resumed. A snapshot's record is
+// written last but one step: it becomes ready when its image has its name.
+#include "internal.h"
+
+#include <cryptvol/backup.h>
+#include <cryptvol/crypto.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <time.h>
+
+/* A snapshot's id comes from its name (and, in a group, its volume's), so that a retry makes the
+ * same one. */
+static int snapshot_id(struct backend *b, const char *kind, const char *name, const char *volume_id,
+		       char ret[BACKEND_ID_MAX], struct err *e)
+{
+	struct crypto_iov iov[3] = { { kind, strlen(kind) + 1 },
+				     { name, strlen(name) + 1 },
+				     { volume_id, strlen(volume_id) + 1 } };
+	uint8_t digest[CRYPTO_HASH_MAX_BYTES];
+	char hex[33];
+	int r;
+
+	r = crypto_hash("sha256", iov, ARRAY_SIZE(iov), digest, e);
+	if (r)
+		return r;
+	text_hex(digest, 16, hex);
+	snprintf(ret, BACKEND_ID_MAX, "%s-%s.%s", kind, hex, b->node_hash);
+	return 0;
+}
+
+static int fill_snapshot(struct backend *b, const struct backend_cut *c, const char *group_id,
+			 const char *volume_id, const struct timespec *now,
+			 struct backend_snapshot *s, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	r = snapshot_id(b, c->kind == BACKEND_BACKUP ? "backup" : "snap", c->name,
+			c->group ? volume_id : "", s->id, e);
+	r = r ?: backend_get(b, volume_id, &v, e);
+	if (r)
+		return r;
+	if (v.format == BACKEND_FORMATTING || v.fs_format == BACKEND_FORMATTING)
+		r = err_set(e, -EBUSY, "volume \"%s\" is just being formatted for the first time",
+			    volume_id);
+	s->kind = c->kind;
+	s->size_bytes = v.size_bytes;
+	s->header_bytes = v.header_bytes;
+	s->encrypted = v.encrypted;
+	s->block = v.block;
+	s->format = v.format;
+	s->fs_made = v.fs_format == BACKEND_FORMATTED;
+	s->pin = v.pin;
+	s->created_seconds = now->tv_sec;
+	s->created_nanos = now->tv_nsec;
+	if (!r && (text_copy(s->volume_id, sizeof(s->volume_id), volume_id) ||
+		   text_copy(s->group_id, sizeof(s->group_id), group_id) ||
+		   text_copy(s->fs_type, sizeof(s->fs_type), v.fs_type) ||
+		   text_copy(s->location, sizeof(s->location), c->location ?: "") ||
+		   text_copy(s->name, sizeof(s->name), c->group ? s->id : c->name)))
+		r = err_set(e, -EINVAL, "a name or place is too long");
+	backend_volume_clear(&v);
+	return r;
+}
+
+/* Records that an earlier, interrupted call left are taken over; -EEXIST never happens under the
+ * caller's lock on the name. */
+static int put_records(struct backend *b, const struct backend_cut *c, const char *group_id,
+		       struct backend_snapshot *list, size_t n, struct err *e)
+{
+	struct backend_snapshot old;
+	int r;
+
+	r = state_begin(b, e);
+	if (r)
+		return r;
+	if (c->group)
+		r = state_run(b, NULL, e, "INSERT OR IGNORE INTO groups(id, name) VALUES(?, ?)",
+			      "tt", group_id, c->name);
+	for (size_t i = 0; !r && i < n; i++) {
+		int found = snapshot_row_by(b, "id", list[i].id, &old, NULL);
+
+		if (!found)
+			list[i] = old;
+		else
+			r = found == -ENOENT
+				    ? snapshot_row_insert(b, &list[i], e)
+				    : err_set(e, found, "a snapshot's record can't be read");
+	}
+	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+}
+
+static int mark_ready(struct backend *b, struct backend_snapshot *list, size_t n, struct err *e)
+{
+	int r;
+
+	r = state_begin(b, e);
+	for (size_t i = 0; !r && i < n; i++)
+		r = snapshot_row_ready(b, list[i].id, e);
+	if (r)
+		return state_end(b, false, NULL), r;
+	r = state_end(b, true, e);
+	for (size_t i = 0; !r && i < n; i++)
+		list[i].ready = true;
+	return r;
+}
+
+/* ---- the cut ---- */
+
+/* While this lock is held devices may be suspended; a driver that starts and gets it resumes what a
+ * dead one left. */
+static int cut_lock(struct backend *b, struct err *e)
+{
+	int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return err_sys(e, -errno, "tmp/cut.lock can't be opened");
+	if (flock(fd, LOCK_EX)) {
+		int r = -errno;
+
+		close(fd);
+		return err_sys(e, r, "tmp/cut.lock");
+	}
+	return fd;
+}
+
+bool backend_cut_idle(struct backend *b)
+{
+	_cleanup_close_ int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+static bool any_staged(struct backend *b, const struct backend_cut *c)
+{
+	for (size_t i = 0; i < c->n_volumes; i++) {
+		struct backend_use *list = NULL;
+		size_t n = 0;
+		int r = backend_use_list(b, c->volume_ids[i], BACKEND_USE_STAGED, &list, &n, NULL);
+
+		free(list);
+		if (r || n)
+			return true;
+	}
+	return false;
+}
+
+static int copy_all(struct backend *b, const struct backend_cut *c, struct backend_snapshot *list,
+		    bool copy_allowed, struct err *e)
+{
+	for (size_t i = 0; i < c->n_volumes; i++) {
+		bool reflink;
+		int r = image_copy(b, false, c->volume_ids[i], true, list[i].id,
+				   list[i].size_bytes + list[i].header_bytes, copy_allowed,
+				   &reflink, e);
+
+		if (r)
+			return err_wrap(e, r, "volume \"%s\" (class parameter pauseAllowed)",
+					c->volume_ids[i]);
+	}
+	return 0;
+}
+
+static int cut_together(struct backend *b, const struct backend_cut *c,
+			const struct backend_quiesce *q, struct backend_snapshot *list,
+			struct err *e)
+{
+	bool live = any_staged(b, c), copy_allowed = !live || c->pause_allowed;
+	_cleanup_close_ int lock = -1;
+	size_t suspended = 0;
+	int r = 0, bad = 0;
+
+	if (!copy_allowed && !image_can_reflink(b))
+		return err_set(e, -EOPNOTSUPP,
+			       "the file system of %s has no reflinks: a staged volume would have "
+			       "to stop for the copy; let the "
+			       "snapshot class say pauseAllowed: \"true\", or unstage it",
+			       b->dir);
+	lock = cut_lock(b, e);
+	if (lock < 0)
+		return lock;
+	while (live && !r && suspended < c->n_volumes) {
+		r = q->suspend(q->arg, c->volume_ids[suspended], e);
+		if (!r)
+			suspended++;
+	}
+	r = r ?: copy_all(b, c, list, copy_allowed, e);
+	while (suspended)
+		bad |= q->resume(q->arg, c->volume_ids[--suspended], r ? NULL : e);
+	return r ?: bad ? -EIO : 0;
+}
+
+/* A cut that failed leaves no image and no record. */
+static void undo_cut(struct backend *b, const char *group_id, const struct backend_snapshot *list,
+		     size_t n)
+{
+	bool clean = true;
+
+	for (size_t i = 0; i < n; i++)
+		clean = clean && !image_delete(b, true, list[i].id, 0, NULL);
+	if (!clean || state_begin(b, NULL))
+		return;
+	for (size_t i = 0; i < n; i++)
+		(void)!snapshot_row_delete(b, list[i].id, NULL);
+	if (*group_id)
+		(void)!state_run(b, NULL, NULL, "DELETE FROM groups WHERE id=?", "t", group_id);
+	state_end(b, true, NULL);
+}
+
+/* A backup is a snapshot that is written to its place and then removed here. */
+static int write_backup(struct backend *b, const struct backend_snapshot *s, struct err *e)
+{
+	struct backup_source src = { .volume = s->volume_id,
+				     .name = s->id,
+				     .size_bytes = s->size_bytes,
+				     .header_bytes = s->header_bytes,
+				     .encrypted = s->encrypted,
+				     .fs_type = s->fs_type,
+				     .uuid = s->pin.uuid,
+				     .created_seconds = s->created_seconds };
+	char path[4096];
+	int r;
+
+	image_path(b, true, s->id, path, sizeof(path));
+	src.path = path;
+	r = backup_write(s->location, &src, NULL, NULL, NULL, e);
+	return r ?: image_delete(b, true, s->id, 0, e);
+}
+
+static int new_group_id(struct backend *b, const struct backend_cut *c, char ret[BACKEND_ID_MAX],
+			struct err *e)
+{
+	ret[0] = '\0';
+	return c->group ? snapshot_id(b, "group", c->name, "", ret, e) : 0;
+}
+
+static bool all_ready(const struct backend_snapshot *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!list[i].ready)
+			return false;
+	return true;
+}
+
+int backend_cut_snapshots(struct backend *b, const struct backend_cut *c,
+			  const struct backend_quiesce *q, struct backend_snapshot **ret,
+			  size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
+{
+	struct backend_snapshot *list = calloc(c->n_volumes, sizeof(*list));
+	struct timespec now;
+	int r;
+
+	if (!list)
+		return err_set(e, -ENOMEM, "no memory for snapshots");
+	clock_gettime(CLOCK_REALTIME, &now);
+	r = new_group_id(b, c, ret_group_id, e);
+	for (size_t i = 0; !r && i < c->n_volumes; i++)
+		r = fill_snapshot(b, c, ret_group_id, c->volume_ids[i], &now, &list[i], e);
+	r = r ?: put_records(b, c, ret_group_id, list, c->n_volumes, e);
+	if (!r && !all_ready(list, c->n_volumes)) {
+		r = cut_together(b, c, q, list, e);
+		if (!r && c->kind == BACKEND_BACKUP)
+			r = write_backup(b, &list[0], e);
+		r = r ?: mark_ready(b, list, c->n_volumes, e);
+		if (r)
+			undo_cut(b, ret_group_id, list, c->n_volumes);
+	}
+	if (r) {
+		free(list);
+		return r;
+	}
+	*ret = list;
+	*ret_n = c->n_volumes;
+	return 0;
+}
+
+/* ---- delete ---- */
+
+static int delete_one(struct backend *b, const struct backend_snapshot *s, struct err *e)
+{
+	if (s->kind == BACKEND_BACKUP)
+		return backup_delete(s->location, s->volume_id, s->id, e);
+	return image_delete(b, true, s->id, 0, e);
+}
+
+int backend_snapshot_delete(struct backend *b, const char *id, struct err *e)
+{
+	struct backend_snapshot s;
+	int r;
+
+	r = backend_snapshot_get(b, id, &s, e);
+	if (r == -ENOENT)
+		return 0;
+	r = r ?: delete_one(b, &s, e);
+	if (r)
+		return r;
+	state_lock(b);
+	r = snapshot_row_delete(b, id, e);
+	state_unlock(b);
+	return r;
+}
+
+int backend_group_delete(struct backend *b, const char *id, struct err *e)
+{
+	struct backend_snapshot *list = NULL;
+	size_t n = 0;
+	int r;
+
+	state_lock(b);
+	r = snapshot_rows_of_group(b, id, &list, &n, e);
+	state_unlock(b);
+	for (size_t i = 0; !r && i < n; i++)
+		r = backend_snapshot_delete(b, list[i].id, e);
+	free(list);
+	if (r)
+		return r;
+	state_lock(b);
+	r = state_run(b, NULL, e, "DELETE FROM groups WHERE id=?", "t", id);
+	state_unlock(b);
+	return r;
+}

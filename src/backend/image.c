@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images: sparse files that appear under their name whole or not at all, copied by reflink or by
+// their allocated parts.
+#include "internal.h"
+
+#include <cryptvol/backup.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#define COPY_BLOCK_BYTES (1024u * 1024)
+#define NAME_BYTES (BACKEND_ID_MAX + 8)
+
+static int dir_fd(const struct backend *b, bool snapshot)
+{
+	return snapshot ? b->fd_snapshots : b->fd_volumes;
+}
+
+void image_path(const struct backend *b, bool snapshot, const char *id, char *ret, size_t cap)
+{
+	snprintf(ret, cap, "%s/%s/%s.img", b->dir, snapshot ? "snapshots" : "volumes", id);
+}
+
+static void name_of(const char *id, char ret[NAME_BYTES])
+{
+	snprintf(ret, NAME_BYTES, "%.128s.img", id);
+}
+
+int image_lock(struct backend *b, const char *id, int *ret_fd, struct err *e)
+{
+	char name[NAME_BYTES];
+	int fd;
+
+	snprintf(name, sizeof(name), "%.128s.lock", id);
+	fd = openat(b->fd_tmp, name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "tmp/%s can't be opened", name);
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		int r = errno == EWOULDBLOCK ? -EINPROGRESS : -errno;
+
+		close(fd);
+		return err_set(e, r, "another process works on \"%s\"", id);
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_bytes,
+	       uint64_t *ret_allocated, struct err *e)
+{
+	char name[NAME_BYTES];
+	struct stat st;
+
+	name_of(id, name);
+	if (fstatat(dir_fd(b, snapshot), name, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? err_set(e, -ENOENT, "the image of \"%s\" is gone", id)
+				       : err_sys(e, -errno, "the image of \"%s\"", id);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, -EBADMSG, "the image of \"%s\" is no regular file", id);
+	*ret_bytes = (uint64_t)st.st_size;
+	*ret_allocated = (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
+static int sync_dir(int fd, struct err *e)
+{
+	return fsync(fd) ? err_sys(e, -errno, "the state directory can't be flushed") : 0;
+}
+
+/* A file without a name; it gets one when it is whole. */
+static int start_image(const struct backend *b, const char *id, char tmp[NAME_BYTES], struct err *e)
+{
+	int fd;
+
+	snprintf(tmp, NAME_BYTES, "%.128s.new", id);
+	if (unlinkat(b->fd_tmp, tmp, 0) && errno != ENOENT)
+		return err_sys(e, -errno, "tmp/%s can't be removed", tmp);
+	fd = openat(b->fd_tmp, tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return fd < 0 ? err_sys(e, -errno, "tmp/%s can't be made", tmp) : fd;
+}
+
+static int finish_image(struct backend *b, int fd, const char *tmp, bool snapshot, const char *id,
+			struct err *e)
+{
+	char name[NAME_BYTES];
+	int r;
+
+	name_of(id, name);
+	r = io_fsync(fd, e);
+	if (!r && renameat2(b->fd_tmp, tmp, dir_fd(b, snapshot), name, RENAME_NOREPLACE))
+		r = err_sys(e, -errno, "the image of \"%s\" can't get its name", id);
+	return r ?: sync_dir(dir_fd(b, snapshot), e);
+}
+
+static void drop_image(struct backend *b, const char *tmp)
+{
+	(void)!unlinkat(b->fd_tmp, tmp, 0);
+}
+
+int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t have, allocated;
+	char tmp[NAME_BYTES];
+	int r;
+
+	r = image_size(b, false, id, &have, &allocated, NULL);
+	if (!r)
+		return have == bytes ? 0
+				     : err_set(e, -EEXIST,
+					       "an image of \"%s\" with another size is there", id);
+	if (r != -ENOENT)
+		return err_set(e, r, "the image of \"%s\" can't be examined", id);
+	fd = start_image(b, id, tmp, e);
+	if (fd < 0)
+		return fd;
+	r = ftruncate(fd, (off_t)bytes)
+		    ? err_sys(e, -errno, "an image of %llu bytes", (unsigned long long)bytes)
+		    : 0;
+	r = r ?: finish_image(b, fd, tmp, false, id, e);
+	if (r)
+		drop_image(b, tmp);
+	return r;
+}
+
+/* ---- copies ---- */
+
+static int copy_range(int from, int to, off_t at, off_t end, char *buf, struct err *e)
+{
+	while (at < end) {
+		size_t n = end - at > COPY_BLOCK_BYTES ? COPY_BLOCK_BYTES : (size_t)(end - at);
+		int r;
+
+		r = io_pread_full(from, buf, n, (uint64_t)at, e);
+		r = r ?: io_pwrite_full(to, buf, n, (uint64_t)at, e);
+		if (r)
+			return r;
+		at += (off_t)n;
+	}
+	return 0;
+}
+
+/* Only what is allocated is read and written: holes stay holes. */
+static int copy_sparse(int from, int to, off_t size, struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
+	off_t at = 0, end;
+	int r = 0;
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a copy");
+	while (!r && at < size) {
+		at = lseek(from, at, SEEK_DATA);
+		if (at < 0)
+			return errno == ENXIO ? 0 : err_sys(e, -errno, "looking for data");
+		end = lseek(from, at, SEEK_HOLE);
+		if (end < 0)
+			return err_sys(e, -errno, "looking for a hole");
+		r = copy_range(from, to, at, end, buf, e);
+		at = end;
+	}
+	return r;
+}
+
+static int fill_copy(int from, int to, uint64_t bytes, bool copy_allowed, bool *ret_reflink,
+		     struct err *e)
+{
+	struct stat st;
+	int r = 0;
+
+	if (fstat(from, &st))
+		return err_sys(e, -errno, "the source image");
+	*ret_reflink = ioctl(to, FICLONE, from) == 0;
+	if (!*ret_reflink && errno != EOPNOTSUPP && errno != EINVAL && errno != EXDEV &&
+	    errno != ENOTTY)
+		return err_sys(e, -errno, "reflink");
+	if (!*ret_reflink && !copy_allowed)
+		return err_set(e, -EOPNOTSUPP,
+			       "this file system has no reflinks, so a copy would stop the volume "
+			       "for as long as it takes");
+	if (!*ret_reflink)
+		r = copy_sparse(from, to, st.st_size, e);
+	if (!r &&
+	    ftruncate(to, (off_t)(bytes > (uint64_t)st.st_size ? bytes : (uint64_t)st.st_size)))
+		r = err_sys(e, -errno, "the size of the copy");
+	return r;
+}
+
+int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_snapshot,
+	       const char *to, uint64_t bytes, bool copy_allowed, bool *ret_reflink, struct err *e)
+{
+	_cleanup_close_ int in = -1, out = -1;
+	char name[NAME_BYTES], tmp[NAME_BYTES];
+	uint64_t have, allocated;
+	int r;
+
+	*ret_reflink = true;
+	if (!image_size(b, to_snapshot, to, &have, &allocated, NULL))
+		return 0; /* whole images only get their names: an earlier call finished it */
+	name_of(from, name);
+	in = openat(dir_fd(b, from_snapshot), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (in < 0)
+		return errno == ENOENT ? err_set(e, -ENOENT, "the image of \"%s\" is gone", from)
+				       : err_sys(e, -errno, "the image of \"%s\"", from);
+	out = start_image(b, to, tmp, e);
+	if (out < 0)
+		return out;
+	r = fill_copy(in, out, bytes, copy_allowed, ret_reflink, e);
+	r = r ?: finish_image(b, out, tmp, to_snapshot, to, e);
+	if (r)
+		drop_image(b, tmp);
+	return r;
+}
+
+int image_restore(struct backend *b, const struct backend_snapshot *s, const char *to,
+		  uint64_t bytes, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	char tmp[NAME_BYTES], path[sizeof(b->dir) + NAME_BYTES + 8];
+	uint64_t have, allocated;
+	int r;
+
+	if (!image_size(b, false, to, &have, &allocated, NULL))
+		return 0;
+	fd = start_image(b, to, tmp, e); /* takes an old attempt away */
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof(path), "%s/tmp/%s", b->dir, tmp);
+	r = backup_restore(s->location, s->volume_id, s->id, path, true, NULL, NULL, e);
+	r = r ?: io_size(fd, &have, e);
+	if (!r && have < bytes && ftruncate(fd, (off_t)bytes))
+		r = err_sys(e, -errno, "the size of the restored image");
+	r = r ?: finish_image(b, fd, tmp, false, to, e);
+	if (r)
+		drop_image(b, tmp);
+	return r;
+}
+
+bool image_can_reflink(struct backend *b)
+{
+	static const char *const names[] = { "reflink-a", "reflink-b" };
+	int fd[2] = { -1, -1 };
+	bool can = false;
+
+	for (size_t i = 0; i < 2; i++)
+		fd[i] = openat(b->fd_tmp, names[i], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd[0] >= 0 && fd[1] >= 0 && ftruncate(fd[0], 65536) == 0)
+		can = ioctl(fd[1], FICLONE, fd[0]) == 0;
+	for (size_t i = 0; i < 2; i++) {
+		base_closep(&fd[i]);
+		(void)!unlinkat(b->fd_tmp, names[i], 0);
+	}
+	return can;
+}
+
+int image_grow(struct backend *b, const char *id, uint64_t bytes, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	char name[NAME_BYTES];
+	struct stat st;
+
+	name_of(id, name);
+	fd = openat(b->fd_volumes, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? err_set(e, -ENOENT, "the image of \"%s\" is gone", id)
+				       : err_sys(e, -errno, "the image of \"%s\"", id);
+	if (fstat(fd, &st))
+		return err_sys(e, -errno, "the image of \"%s\"", id);
+	if ((uint64_t)st.st_size >= bytes)
+		return 0;
+	if (ftruncate(fd, (off_t)bytes))
+		return err_sys(e, -errno, "the image of \"%s\" can't grow", id);
+	return io_fsync(fd, e);
+}
+
+/* ---- delete ---- */
+
+/* Key slots are what makes old blocks readable: their allocated parts are overwritten before the
+ * file goes. */
+static int erase_header(int fd, uint64_t header_bytes, struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
+	off_t at = 0, end;
+	int r = 0;
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for an erasure");
+	for (size_t n = 0; n < COPY_BLOCK_BYTES; n += 256)
+		if (getrandom(buf + n, 256, 0) != 256)
+			return err_sys(e, -errno, "no random numbers from the kernel");
+	while (!r && (at = lseek(fd, at, SEEK_DATA)) >= 0 && at < (off_t)header_bytes) {
+		end = lseek(fd, at, SEEK_HOLE);
+		if (end < 0 || end > (off_t)header_bytes)
+			end = (off_t)header_bytes;
+		for (; !r && at < end; at += COPY_BLOCK_BYTES)
+			r = io_pwrite_full(fd, buf,
+					   end - at > COPY_BLOCK_BYTES ? COPY_BLOCK_BYTES
+								       : (size_t)(end - at),
+					   (uint64_t)at, e);
+		at = end;
+	}
+	return r ?: io_fsync(fd, e);
+}
+
+int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t header_bytes,
+		 struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	char name[NAME_BYTES];
+	int r = 0;
+
+	name_of(id, name);
+	fd = openat(dir_fd(b, snapshot), name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "the image of \"%s\"", id);
+	/* No room to overwrite shared blocks is no reason to keep a volume that has to go. */
+	if (header_bytes)
+		(void)!erase_header(fd, header_bytes, NULL);
+	if (unlinkat(dir_fd(b, snapshot), name, 0) && errno != ENOENT)
+		r = err_sys(e, -errno, "the image of \"%s\" can't be removed", id);
+	return r ?: sync_dir(dir_fd(b, snapshot), e);
+}

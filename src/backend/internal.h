@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop backend's inside: records in SQLite, images in the state directory.
+#pragma once
+
+#include <cryptvol/backend.h>
+#include <cryptvol/base.h>
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define NODE_HASH_CHARS 8
+#define STATE_SCHEMA_VERSION 1
+
+struct backend {
+	char dir[2048]; /* the state directory */
+	char node_hash[NODE_HASH_CHARS + 1];
+	char backup_dir[2048]; /* "" = none */
+	uint64_t overprovision_percent;
+	int fd_volumes, fd_snapshots, fd_tmp; /* subdirectories */
+	sqlite3 *db;
+	pthread_mutex_t lock; /* of db: one statement sequence at a time */
+	bool state_was_new;   /* no records were found: images there are adopted, open only */
+};
+
+/* ---- state.c: the data base ---- */
+int state_open(struct backend *b, const char *node_id, struct err *e);
+void state_close(struct backend *b);
+/**
+ * state_run - a statement without rows. @types: one letter a parameter: t text (NULL allowed), i
+ * int64_t. Outside a transaction it is durable when it returns. *ret_changes may be NULL.
+ */
+int state_run(struct backend *b, int *ret_changes, struct err *e, const char *sql,
+	      const char *types, ...);
+/** state_query - prepare and bind; step with state_step, then sqlite3_finalize. */
+int state_query(struct backend *b, sqlite3_stmt **ret, struct err *e, const char *sql,
+		const char *types, ...);
+/** state_step - 1: a row, 0: no more, else negative errno. */
+int state_step(struct backend *b, sqlite3_stmt *s, struct err *e);
+/** state_begin / state_end - an immediate transaction; takes and gives back b->lock. */
+int state_begin(struct backend *b, struct err *e);
+int state_end(struct backend *b, bool commit, struct err *e);
+void state_lock(struct backend *b);
+void state_unlock(struct backend *b);
+const char *state_text(sqlite3_stmt *s, int column); /* never NULL */
+
+/* ---- state_volume.c, state_snapshot.c; the caller holds b->lock (state_lock or a transaction)
+ * ---- */
+enum record_state { RECORD_CREATING = 0, RECORD_READY = 1, RECORD_DELETING = 2 };
+int volume_row_by(struct backend *b, const char *column, const char *value,
+		  struct backend_volume *ret, enum record_state *ret_state, struct err *e);
+int volume_row_insert(struct backend *b, const struct backend_volume *v, enum record_state s,
+		      struct err *e);
+int volume_row_state(struct backend *b, const char *id, enum record_state s, struct err *e);
+int volume_row_delete(struct backend *b, const char *id, struct err *e);
+int snapshot_row_by(struct backend *b, const char *column, const char *value,
+		    struct backend_snapshot *ret, struct err *e);
+/** snapshot_lookup - the row, or, for a backup that another node (or lost records) made, its
+ * manifest in the backup directory. */
+int snapshot_lookup(struct backend *b, const char *id, struct backend_snapshot *ret, struct err *e);
+int snapshot_row_insert(struct backend *b, const struct backend_snapshot *s, struct err *e);
+int snapshot_row_ready(struct backend *b, const char *id, struct err *e);
+int snapshot_row_delete(struct backend *b, const char *id, struct err *e);
+int snapshot_rows_of_group(struct backend *b, const char *group_id, struct backend_snapshot **ret,
+			   size_t *ret_n, struct err *e);
+
+/* ---- image.c ---- */
+/** image_path - absolute path of a volume's (or snapshot's) image. */
+void image_path(const struct backend *b, bool snapshot, const char *id, char *ret, size_t cap);
+/** image_lock - one process at a time works on an image; -EINPROGRESS. Close the descriptor to give
+ * it back. */
+int image_lock(struct backend *b, const char *id, int *ret_fd, struct err *e);
+/** image_make - a blank sparse image of @bytes under its final name, atomically; there already with
+ * that size: success. */
+int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e);
+/**
+ * image_copy - image @from (volume or snapshot) to @to, at least @bytes long, atomically. Reflink
+ * where the file system can; else, if
+ * @copy_allowed, the allocated parts are copied (-EOPNOTSUPP if not). *ret_reflink says which it
+ * was.
+ */
+int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_snapshot,
+	       const char *to, uint64_t bytes, bool copy_allowed, bool *ret_reflink, struct err *e);
+/** image_restore - image @to from the backup that @s names, at least @bytes long, atomically. */
+int image_restore(struct backend *b, const struct backend_snapshot *s, const char *to,
+		  uint64_t bytes, struct err *e);
+/** image_can_reflink - can this state directory's file system? */
+bool image_can_reflink(struct backend *b);
+/** image_grow - to @bytes; never smaller. */
+int image_grow(struct backend *b, const char *id, uint64_t bytes, struct err *e);
+/** image_delete - overwrite an encrypted volume's metadata (its key slots), then remove. Gone
+ * already: success. */
+int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t header_bytes,
+		 struct err *e);
+int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_bytes,
+	       uint64_t *ret_allocated, struct err *e);
+
+/* ---- capacity.c ---- */
+/** capacity_check - may @bytes more be promised (within a transaction)? -ENOSPC. */
+int capacity_check(struct backend *b, uint64_t bytes, struct err *e);
+
+/* ---- repair.c ---- */
+int repair_at_start(struct backend *b, struct err *e);

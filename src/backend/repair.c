@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a crash, or the loss of the records, left behind: half-made images go, images without a
+// record are adopted or reported, never removed.
+#include "internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* Half-made images: they have no name yet, so nobody was told of them. One that somebody works on
+ * is left alone. */
+static int drop_unfinished(struct backend *b, struct err *e)
+{
+	int fd = dup(b->fd_tmp);
+	struct dirent *d;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return err_sys(e, -errno, "state-dir: tmp");
+	rewinddir(dir);
+	while ((d = readdir(dir))) {
+		size_t n = strlen(d->d_name);
+		char id[BACKEND_ID_MAX];
+		int lock;
+
+		if (n < 5 || n >= sizeof(id) || strcmp(d->d_name + n - 4, ".new") != 0)
+			continue;
+		memcpy(id, d->d_name, n - 4);
+		id[n - 4] = '\0';
+		if (image_lock(b, id, &lock, NULL))
+			continue;
+		(void)!unlinkat(b->fd_tmp, d->d_name, 0);
+		close(lock);
+	}
+	closedir(dir);
+	return 0;
+}
+
+/* An image whose record is lost: open only, whatever its bytes look like. Whether it is encrypted
+ * is said by whoever stages it. */
+static int adopt(struct backend *b, const char *id, uint64_t bytes, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = bytes,
+				    .format = BACKEND_FORMATTED,
+				    .fs_format = BACKEND_FORMATTED,
+				    .adopted = true,
+				    .access_modes = UINT32_MAX >> 1,
+				    .created_seconds = (int64_t)time(NULL) };
+
+	if (text_copy(v.id, sizeof(v.id), id) || text_copy(v.name, sizeof(v.name), id))
+		return 0; /* no name of ours */
+	return volume_row_insert(b, &v, RECORD_READY, e);
+}
+
+static int look_at(struct backend *b, const char *file, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	enum record_state st;
+	char id[BACKEND_ID_MAX];
+	size_t n = strlen(file);
+	struct stat sb;
+	int r;
+
+	if (n < 5 || n - 4 >= sizeof(id) || strcmp(file + n - 4, ".img") != 0)
+		return 0;
+	memcpy(id, file, n - 4);
+	id[n - 4] = '\0';
+	r = volume_row_by(b, "id", id, &v, &st, NULL);
+	if (!r) {
+		backend_volume_clear(&v);
+		return 0;
+	}
+	if (r != -ENOENT || fstatat(b->fd_volumes, file, &sb, AT_SYMLINK_NOFOLLOW) ||
+	    !S_ISREG(sb.st_mode))
+		return 0;
+	log_debug("backend: image %s has no record%s", id,
+		  b->state_was_new ? "; adopted, open only" : "");
+	return b->state_was_new ? adopt(b, id, (uint64_t)sb.st_size, e) : 0;
+}
+
+static int look_for_orphans(struct backend *b, struct err *e)
+{
+	int fd = dup(b->fd_volumes), r;
+	struct dirent *d;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return err_sys(e, -errno, "state-dir: volumes");
+	rewinddir(dir);
+	r = state_begin(b, e);
+	while (!r && (d = readdir(dir)))
+		r = look_at(b, d->d_name, e);
+	closedir(dir);
+	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+}
+
+/* Volumes whose deletion was cut short. */
+static int finish_deletions(struct backend *b, struct err *e)
+{
+	char ids[64][BACKEND_ID_MAX];
+	sqlite3_stmt *s;
+	size_t n = 0;
+	int r;
+
+	state_lock(b);
+	r = state_query(b, &s, e, "SELECT id FROM volumes WHERE state=2 LIMIT 64", "");
+	if (!r) {
+		while ((r = state_step(b, s, e)) == 1 && n < ARRAY_SIZE(ids))
+			if (!text_copy(ids[n], sizeof(ids[n]), state_text(s, 0)))
+				n++;
+		sqlite3_finalize(s);
+	}
+	state_unlock(b);
+	/* What can't be finished now is finished by the CO's next DeleteVolume. */
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		(void)!backend_delete(b, ids[i], NULL);
+	return r < 0 ? r : 0;
+}
+
+int repair_at_start(struct backend *b, struct err *e)
+{
+	int r;
+
+	r = drop_unfinished(b, e);
+	r = r ?: look_for_orphans(b, e);
+	return r ?: finish_deletions(b, e);
+}

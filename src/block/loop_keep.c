@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loop devices without AUTOCLEAR: they outlive the process that attached them, and are found again
+// by their file.
+#include "internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#define ATTACH_TRIES 64
+#define DROP_TRIES 50
+#define DROP_WAIT_MS 20 /* udev's probe may hold the device for a moment */
+
+static int status_of(const char *path, struct loop_info64 *ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
+
+	if (fd < 0)
+		return -errno;
+	r = ioctl(fd, LOOP_GET_STATUS64, ret) ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* Does loop device @name stand over the file @st? */
+static bool stands_over(const char *name, const struct stat *st, char *ret_path, size_t cap,
+			struct loop_info64 *ret)
+{
+	char path[sizeof("/dev/") + NAME_MAX], backing[64 + NAME_MAX];
+
+	if (strncmp(name, "loop", 4) != 0)
+		return false;
+	snprintf(backing, sizeof(backing), "/sys/block/%s/loop/backing_file", name);
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	if (access(backing, F_OK) || status_of(path, ret) || ret->lo_device != st->st_dev ||
+	    ret->lo_inode != st->st_ino)
+		return false;
+	return !text_copy(ret_path, cap, path);
+}
+
+static int find(const char *file, char *ret_path, size_t cap, struct loop_info64 *ret,
+		struct err *e)
+{
+	struct dirent *d;
+	struct stat st;
+	bool found = false;
+	DIR *dir;
+
+	if (stat(file, &st))
+		return err_sys(e, errno == ENOENT ? -ENOENT : -errno, "%s", file);
+	dir = opendir("/sys/block");
+	if (!dir)
+		return err_sys(e, -EHOSTDOWN,
+			       "/sys/block can't be read, and loop devices are found there");
+	while (!found && (d = readdir(dir)))
+		found = stands_over(d->d_name, &st, ret_path, cap, ret);
+	closedir(dir);
+	return found ? 0 : err_set(e, -ENOENT, "no loop device stands over %s", file);
+}
+
+int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e)
+{
+	struct loop_info64 info;
+
+	return find(file, ret_path, cap, &info, e);
+}
+
+/* -EAGAIN: somebody else took the number first. */
+static int try_attach(int control, int file_fd, const char *file, bool readonly, char *ret_path,
+		      size_t cap, struct err *e)
+{
+	struct loop_config config = {
+		.fd = (uint32_t)file_fd,
+		.block_size = SECTOR_SIZE_BYTES,
+		.info.lo_flags = LO_FLAGS_DIRECT_IO | (readonly ? LO_FLAGS_READ_ONLY : 0),
+	};
+	_cleanup_close_ int fd = -1;
+	long number = ioctl(control, LOOP_CTL_GET_FREE);
+
+	if (number < 0)
+		return err_sys(e, -errno, "the kernel gives no loop device for %s", file);
+	if ((size_t)snprintf(ret_path, cap, "/dev/loop%ld", number) >= cap)
+		return err_set(e, -ENAMETOOLONG, "the path of a loop device is too long");
+	fd = open(ret_path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_EXCL);
+	if (fd < 0)
+		return errno == EBUSY ? -EAGAIN
+				      : err_sys(e, errno == ENOENT ? -EHOSTDOWN : -errno,
+						"%s can't be opened", ret_path);
+	memcpy(config.info.lo_file_name, file, strnlen(file, LO_NAME_SIZE - 1));
+	if (ioctl(fd, LOOP_CONFIGURE, &config))
+		return errno == EBUSY || errno == EAGAIN
+			       ? -EAGAIN
+			       : err_sys(e, -errno, "%s can't be attached to %s", file, ret_path);
+	return 0;
+}
+
+static int attach(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e)
+{
+	_cleanup_close_ int control = -1, file_fd = -1;
+	int r = -EAGAIN;
+
+	file_fd = open(file, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+	if (file_fd < 0)
+		return err_sys(e, -errno, "%s can't be opened", file);
+	control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	if (control < 0)
+		return err_sys(e, -EHOSTDOWN,
+			       "/dev/loop-control can't be opened (kernel module loop)");
+	for (int i = 0; i < ATTACH_TRIES && r == -EAGAIN; i++)
+		r = try_attach(control, file_fd, file, readonly, ret_path, cap, e);
+	return r == -EAGAIN ? err_set(e, -EBUSY, "no loop device for %s: others were faster", file)
+			    : r;
+}
+
+int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e)
+{
+	struct loop_info64 info;
+	int r;
+
+	r = find(file, ret_path, cap, &info, e);
+	if (r == -ENOENT && !access(file, F_OK))
+		return attach(file, readonly, ret_path, cap, e);
+	if (r)
+		return r;
+	if (readonly != ((info.lo_flags & LO_FLAGS_READ_ONLY) != 0))
+		return err_set(e, -EBUSY, "%s is attached to %s %s", file, ret_path,
+			       readonly ? "for writing" : "read-only");
+	return block_update_loop(ret_path, e);
+}
+
+int block_update_loop(const char *path, struct err *e)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, -errno, "%s can't be opened", path);
+	return block_loop_refresh(fd, path, e);
+}
+
+/* LOOP_CLR_FD on a device in use would only mark it for later, so that nobody could tell: exclusive
+ * use is asked for first. */
+static int try_drop(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_EXCL);
+
+	if (fd < 0)
+		return -errno;
+	return ioctl(fd, LOOP_CLR_FD, 0) ? -errno : 0;
+}
+
+int block_drop_loop(const char *path, struct err *e)
+{
+	int r = -EBUSY;
+
+	for (int i = 0; i < DROP_TRIES && r == -EBUSY; i++) {
+		if (i)
+			poll(NULL, 0, DROP_WAIT_MS);
+		r = try_drop(path);
+	}
+	if (r == -ENXIO || r == -ENOENT)
+		return 0;
+	if (r == -EBUSY)
+		return err_set(e, -EBUSY, "%s is still in use", path);
+	return r ? err_sys(e, r, "%s can't be detached", path) : 0;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stopping and restarting the writes of a staged volume while its image is copied.
+#include "common.h"
+#include "node.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+
+static int mapping_exists(struct dm_control *dm, const char *id, struct dm_mapping *ret,
+			  struct err *e)
+{
+	int r = dm_query_info(dm, id, ret, e);
+
+	if (r == -ENODEV)
+		err_clear(e);
+	return r;
+}
+
+/* Where a plain volume is mounted; "" = block mode or not staged. */
+static int plain_mount(struct csi_driver *d, const char *id, char ret[4096], struct err *e)
+{
+	struct backend_use *list = NULL;
+	struct fs_mounted m;
+	size_t n = 0;
+	int r;
+
+	ret[0] = '\0';
+	r = backend_use_list(d->backend, id, BACKEND_USE_STAGED, &list, &n, e);
+	if (!r && n && !fs_query_mount(list[0].path, &m, NULL))
+		r = text_copy(ret, 4096, list[0].path);
+	free(list);
+	return r;
+}
+
+/* Suspending with the file system frozen: what is on it reaches the image, and nothing else follows
+ * until the resume. */
+int csi_suspend_volume(void *driver, const char *volume_id, struct err *e)
+{
+	struct csi_driver *d = driver;
+	_cleanup_dm_ struct dm_control *dm = NULL;
+	struct dm_mapping m;
+	char mounted[4096];
+	int r;
+
+	r = plain_mount(d, volume_id, mounted, e);
+	if (r)
+		return r;
+	r = dm_control_open(&dm, e);
+	if (!r)
+		r = mapping_exists(dm, volume_id, &m, e);
+	if (!r)
+		return dm_suspend(dm, volume_id, false, false, e);
+	if (r != -ENODEV)
+		return r;
+	return *mounted ? fs_freeze(mounted, e) : 0;
+}
+
+int csi_resume_volume(void *driver, const char *volume_id, struct err *e)
+{
+	struct csi_driver *d = driver;
+	_cleanup_dm_ struct dm_control *dm = NULL;
+	struct dm_mapping m;
+	char mounted[4096];
+	int r;
+
+	r = plain_mount(d, volume_id, mounted, e);
+	if (r)
+		return r;
+	r = dm_control_open(&dm, e);
+	if (!r)
+		r = mapping_exists(dm, volume_id, &m, e);
+	if (!r)
+		return dm_resume(dm, volume_id, 0, d->env.udev, e);
+	if (r != -ENODEV)
+		return r;
+	return *mounted ? fs_thaw(mounted, e) : 0;
+}
+
+static int resume_one(struct csi_driver *d, const struct backend_volume *v, struct err *e)
+{
+	struct backend_use *list = NULL;
+	size_t n = 0;
+	int r;
+
+	r = backend_use_list(d->backend, v->id, BACKEND_USE_STAGED, &list, &n, e);
+	free(list);
+	if (r || !n)
+		return r;
+	return csi_resume_volume(d, v->id, e);
+}
+
+int csi_resume_leftovers(struct csi_driver *d, struct err *e)
+{
+	struct backend_volume *list = NULL;
+	size_t n = 0;
+	bool more;
+	int r;
+
+	if (!backend_cut_idle(d->backend))
+		return 0;
+	r = backend_list(d->backend, NULL, 0, &list, &n, &more, e);
+	if (r)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		struct err one = { 0 };
+
+		if (resume_one(d, &list[i], &one))
+			csi_logf(CSI_LOG_WARNING, "resume", "volume %s: %s", list[i].id,
+				 err_text(&one));
+		backend_volume_clear(&list[i]);
+	}
+	free(list);
+	return 0;
+}

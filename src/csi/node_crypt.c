@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a device to its mapping: header checked against what was recorded, stale mappings healed,
+// the passphrase always tried.
+#include "node.h"
+
+#include <cryptvol/keyring.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+void node_mapping_path(const char *id, char ret[4096])
+{
+	snprintf(ret, 4096, "/dev/mapper/%s", id);
+}
+
+static struct volume_where where_of(const struct node_stage *s)
+{
+	return (struct volume_where){ .device = s->backing };
+}
+
+int node_header_backup(struct node_stage *s, struct err *e)
+{
+	struct volume_where w = where_of(s);
+	char path[4096];
+	int r;
+
+	if (s->is_static)
+		return 0; /* not ours to keep: its owner has luksHeaderBackup */
+	r = backend_header_path(s->call->driver->backend, s->volume.id, path, sizeof(path), e);
+	r = r ?: volume_backup_header(&s->call->driver->env, &w, path, e);
+	return r ? err_wrap(e, r, "the header can't be backed up before it changes") : 0;
+}
+
+/* ---- an open mapping ---- */
+
+enum mapping { MAPPING_NONE, MAPPING_GOOD, MAPPING_STALE };
+
+static bool same_device(const struct node_stage *s, const struct volume_status *st)
+{
+	struct stat a, b;
+
+	return !stat(s->backing, &a) && !stat(st->device, &b) && a.st_rdev == b.st_rdev;
+}
+
+/* dm UUID, backing device, size: all have to be what the record and the device say. */
+static int judge_mapping(struct node_stage *s, const struct luks_header *h, enum mapping *ret,
+			 struct err *e)
+{
+	struct volume_status st;
+	const char *why = NULL;
+	int r;
+
+	r = volume_query_status(&s->call->driver->env, s->volume.id, &st, e);
+	if (r == -ENODEV) {
+		err_clear(e);
+		*ret = MAPPING_NONE;
+		return 0;
+	}
+	if (r)
+		return r;
+	if (strcmp(st.type, "LUKS2") != 0 || strcmp(st.uuid, h->uuid) != 0)
+		why = "its UUID is another one";
+	else if (!same_device(s, &st))
+		why = "the device below it is gone or another one";
+	else if (!s->is_static && st.size_sectors * SECTOR_SIZE_BYTES > s->volume.size_bytes)
+		why = "it is bigger than the volume";
+	else if (st.offset_sectors * SECTOR_SIZE_BYTES != luks_data_offset(h))
+		why = "its data offset is another one";
+	if (why)
+		csi_logf(CSI_LOG_WARNING, "stale_mapping", "mapping %s is left from before: %s",
+			 s->volume.id, why);
+	*ret = why ? MAPPING_STALE : MAPPING_GOOD;
+	return 0;
+}
+
+/* A dead mapping goes; where something still holds it, it goes as soon as that lets go, and its
+ * name is free meanwhile. */
+static int remove_stale(struct node_stage *s, struct err *e)
+{
+	const struct volume_env *env = &s->call->driver->env;
+	_cleanup_dm_ struct dm_control *dm = NULL;
+	char parked[DM_DEVICE_NAME_MAX + 1];
+	int r;
+
+	if (fs_unmount(s->staging, true, e))
+		return e->code;
+	r = volume_close(env, s->volume.id, 0, e);
+	if (r != -EBUSY)
+		return r == -ENODEV ? 0 : r;
+	err_clear(e);
+	r = dm_control_open(&dm, e);
+	if (r)
+		return r;
+	snprintf(parked, sizeof(parked), "stale-%lx-%.90s", (unsigned long)time(NULL),
+		 s->volume.id);
+	r = dm_rename(dm, s->volume.id, parked, env->udev, e);
+	return r ?: dm_remove(dm, parked, true, env->udev, e);
+}
+
+/* Open already: the passphrase still has to open the header, or a wrong key would pass unnoticed.
+ */
+static enum csi_code prove_passphrase(struct node_stage *s)
+{
+	struct volume_where w = where_of(s);
+	struct volume_open o = { .where = w,
+				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
+				 .test_only = true,
+				 .shared = true };
+	struct err e = { 0 };
+	int slot;
+
+	if (volume_open(&s->call->driver->env, &o, &slot, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	return CSI_OK;
+}
+
+/* A crash may have left it suspended, or short of the volume's size. */
+static int heal_mapping(struct node_stage *s, struct err *e)
+{
+	struct volume_resize rs = { .size_sectors = 0 };
+	struct volume_key k = { .passphrase = s->keys.value, .keyslot = LUKS_ANY };
+	struct volume_status st;
+	int r;
+
+	r = volume_query_status(&s->call->driver->env, s->volume.id, &st, e);
+	if (!r && st.dm.suspended && backend_cut_idle(s->call->driver->backend))
+		r = csi_resume_volume(s->call->driver, s->volume.id, e);
+	if (!r && !s->is_static && st.size_sectors * SECTOR_SIZE_BYTES < s->volume.size_bytes) {
+		rs.key = &k;
+		r = volume_resize(&s->call->driver->env, s->volume.id, &rs, e);
+	}
+	return r;
+}
+
+/* ---- open ---- */
+
+static int load_header(struct node_stage *s, struct luks_header **ret, struct err *e)
+{
+	struct volume_where w = where_of(s);
+	int r;
+
+	r = volume_load_header(&s->call->driver->env, &w, s->readonly, ret, e);
+	if (r == -EMEDIUMTYPE)
+		err_set(e, -EMEDIUMTYPE,
+			"the device carries no LUKS header, though the volume was formatted "
+			"before; nothing was written. Look at the device "
+			"below, or restore the header from the node's backup");
+	return r;
+}
+
+static int check_size(const struct node_stage *s, const struct luks_header *h, struct err *e)
+{
+	uint64_t offset = luks_data_offset(h);
+
+	if (s->is_static || s->volume.adopted)
+		return 0;
+	if (offset > s->volume.header_bytes)
+		return err_set(
+			e, -EBADMSG,
+			"the header puts the data at %llu, beyond the %llu that were set aside",
+			(unsigned long long)offset, (unsigned long long)s->volume.header_bytes);
+	return 0;
+}
+
+/* Pinned at the first open that worked. */
+static int pin(struct node_stage *s, const struct luks_header *h, struct err *e)
+{
+	struct backend_pin now;
+	int r;
+
+	if (s->is_static || *s->volume.pin.digest)
+		return 0;
+	r = node_pin_of(h, &now, e);
+	r = r ?: backend_set_pin(s->call->driver->backend, s->volume.id, &now, e);
+	if (!r)
+		s->volume.pin = now;
+	return r;
+}
+
+static enum csi_code open_mapping(struct node_stage *s)
+{
+	struct volume_open o = { .where = where_of(s),
+				 .name = s->volume.id,
+				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
+				 .readonly = s->readonly,
+				 .keep_key = true,
+				 .flags = s->class.flags };
+	struct err e = { 0 };
+	int slot;
+
+	/* Exactly what was asked for; a header from elsewhere may leave more behind its data
+	 * offset. */
+	if (!s->is_static && !s->volume.adopted)
+		o.size_sectors = s->volume.size_bytes / SECTOR_SIZE_BYTES;
+	if (volume_open(&s->call->driver->env, &o, &slot, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	s->opened = true;
+	return CSI_OK;
+}
+
+/* The mapping there may be, judged; then the one that is wanted. */
+static enum csi_code settle_mapping(struct node_stage *s, const struct luks_header *h)
+{
+	struct err e = { 0 };
+	enum mapping m;
+
+	if (judge_mapping(s, h, &m, &e))
+		return csi_fail_err(s->call, &e, "mapping \"%s\"", s->volume.id);
+	if (m == MAPPING_STALE && remove_stale(s, &e))
+		return csi_fail_err(s->call, &e, "the stale mapping \"%s\" can't be removed",
+				    s->volume.id);
+	if (m != MAPPING_GOOD)
+		return open_mapping(s);
+	if (prove_passphrase(s))
+		return s->call->code;
+	if (heal_mapping(s, &e))
+		return csi_fail_err(s->call, &e, "mapping \"%s\"", s->volume.id);
+	return CSI_OK;
+}
+
+enum csi_code node_open_crypt(struct node_stage *s)
+{
+	_cleanup_luks_ struct luks_header *h = NULL;
+	struct err e = { 0 };
+	enum csi_code code;
+
+	if (!s->is_static && s->volume.format != BACKEND_FORMATTED) {
+		code = node_format_crypt(s);
+		if (code)
+			return code;
+	}
+	if (load_header(s, &h, &e) || node_pin_check(&s->volume.pin, h, &e) || check_size(s, h, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	if (s->keys.previous && !s->readonly) {
+		code = node_rotate(s);
+		if (code)
+			return code;
+	}
+	code = settle_mapping(s, h);
+	if (code)
+		return code;
+	if (pin(s, h, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	node_mapping_path(s->volume.id, s->device);
+	return CSI_OK;
+}
+
+int node_close_crypt(struct csi_driver *d, const char *id, struct err *e)
+{
+	int r = volume_close(&d->env, id, 0, e);
+
+	if (r == -ENODEV) {
+		err_clear(e);
+		return keyring_revoke_kept(id, e); /* a crash between the two */
+	}
+	return r;
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first use: "formatting" with a nonce is recorded before a byte is written, "formatted" after
+// the header opens. The nonce is the header's UUID, so that a format cut short can be told from
+// anybody else's data.
+#include "node.h"
+
+#include <cryptvol/block.h>
+#include <cryptvol/fs.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* ---- pins ---- */
+
+int node_pin_of(const struct luks_header *h, struct backend_pin *ret, struct err *e)
+{
+	const struct luks_segment *seg = luks_default_segment(h);
+	const struct luks_digest *d = seg ? luks_segment_digest(h, (int)seg->id) : NULL;
+	struct backend_pin p = { .data_offset_bytes = luks_data_offset(h) };
+	uint8_t sum[CRYPTO_HASH_MAX_BYTES];
+	struct crypto_iov iov[3];
+	int r;
+
+	if (!seg || !d)
+		return err_set(e, -EBADMSG, "the header has no data segment with a digest");
+	iov[0] = (struct crypto_iov){ d->hash, strlen(d->hash) + 1 };
+	iov[1] = (struct crypto_iov){ d->salt, d->salt_len };
+	iov[2] = (struct crypto_iov){ d->digest, d->digest_len };
+	r = crypto_hash("sha256", iov, ARRAY_SIZE(iov), sum, e);
+	if (r)
+		return r;
+	text_hex(sum, 32, p.digest);
+	p.sector_size_bytes = seg->sector_size_bytes;
+	if (text_copy(p.uuid, sizeof(p.uuid), h->uuid) ||
+	    text_copy(p.cipher, sizeof(p.cipher), seg->encryption))
+		return err_set(e, -EBADMSG, "the header's UUID or cipher is too long");
+	*ret = p;
+	return 0;
+}
+
+int node_pin_check(const struct backend_pin *pin, const struct luks_header *h, struct err *e)
+{
+	struct backend_pin now;
+	int r;
+
+	/* A backup from another node pins the UUID only. */
+	if (*pin->uuid && strcmp(pin->uuid, h->uuid) != 0)
+		return err_set(e, -EBADMSG,
+			       "the header isn't the recorded one: its UUID is %s, recorded is %s",
+			       h->uuid, pin->uuid);
+	if (!*pin->digest)
+		return 0;
+	r = node_pin_of(h, &now, e);
+	if (r)
+		return r;
+	if (strcmp(now.cipher, pin->cipher) != 0)
+		return err_set(
+			e, -EBADMSG,
+			"the header isn't the recorded one: its cipher is %s, recorded is %s",
+			now.cipher, pin->cipher);
+	if (now.data_offset_bytes != pin->data_offset_bytes)
+		return err_set(e, -EBADMSG,
+			       "the header isn't the recorded one: its data offset is %llu, "
+			       "recorded is %llu",
+			       (unsigned long long)now.data_offset_bytes,
+			       (unsigned long long)pin->data_offset_bytes);
+	if (now.sector_size_bytes != pin->sector_size_bytes)
+		return err_set(
+			e, -EBADMSG,
+			"the header isn't the recorded one: its sector size is %u, recorded is %u",
+			now.sector_size_bytes, pin->sector_size_bytes);
+	if (strcmp(now.digest, pin->digest) != 0)
+		return err_set(e, -EBADMSG,
+			       "the header isn't the recorded one: it is for another volume key");
+	return 0;
+}
+
+/* ---- may it be formatted? ---- */
+
+static int check_device_size(const struct node_stage *s, int fd, struct err *e)
+{
+	uint64_t want = s->volume.size_bytes + s->volume.header_bytes, have;
+	int r = io_size(fd, &have, e);
+
+	if (r)
+		return r;
+	return have == want
+		       ? 0
+		       : err_set(e, -EUCLEAN,
+				 "the device has %llu bytes, the volume %llu: it is not formatted",
+				 (unsigned long long)have, (unsigned long long)want);
+}
+
+/* No signature of anybody, and not a byte where only a volume that was in use can have one. */
+static int prove_unused(const struct node_stage *s, int fd, bool whole, struct err *e)
+{
+	uint64_t from = whole ? 0 : s->volume.header_bytes;
+	struct fs_signatures found;
+	bool blank = false;
+	int r;
+
+	r = fs_probe(fd, false, &found, e);
+	if (!r && (found.n || found.ambiguous))
+		r = err_set(e, -EUCLEAN, "the device holds %s already: it is not formatted",
+			    found.n ? found.found[0].type
+				    : "signatures that contradict each other");
+	r = r
+		    ?: block_known_blank(fd, from,
+					 s->volume.size_bytes + s->volume.header_bytes - from,
+					 &blank, e);
+	if (!r && !blank)
+		r = err_set(
+			e, -EUCLEAN,
+			"the device isn't blank, though the volume is new: it is not formatted");
+	return r;
+}
+
+/* Blankness is read from the image where there is one: holes cost nothing to see. */
+static int open_for_proof(const struct node_stage *s, struct err *e)
+{
+	char path[4096], file[4096];
+	unsigned int major_nr, minor_nr;
+	struct stat st;
+	int fd;
+
+	if (text_copy(path, sizeof(path), s->backing) || stat(path, &st))
+		return err_sys(e, -errno, "%s", s->backing);
+	major_nr = major(st.st_rdev);
+	minor_nr = minor(st.st_rdev);
+	if (!block_path_of(major_nr, minor_nr, path, sizeof(path), file, sizeof(file), NULL) &&
+	    *file)
+		text_copy(path, sizeof(path), file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, -errno, "%s can't be opened", path) : fd;
+}
+
+/* 0: may be formatted; 1: our own finished header stands there already. */
+static int judge_content(struct node_stage *s, struct err *e)
+{
+	struct volume_where w = { .device = s->backing };
+	_cleanup_luks_ struct luks_header *h = NULL;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	fd = open_for_proof(s, e);
+	if (fd < 0)
+		return fd;
+	r = check_device_size(s, fd, e);
+	if (r)
+		return r;
+	if (s->volume.format == BACKEND_FORMAT_NONE)
+		return prove_unused(s, fd, true, e);
+	r = volume_load_header(&s->call->driver->env, &w, true, &h, e);
+	if (!r)
+		return strcmp(h->uuid, s->volume.format_nonce)
+			       ? err_set(e, -EUCLEAN,
+					 "the device carries a LUKS header that isn't the one "
+					 "begun here (UUID %s)",
+					 h->uuid)
+			       : 1;
+	if (r != -EMEDIUMTYPE)
+		return r;
+	err_clear(e);
+	return prove_unused(s, fd, false, e);
+}
+
+/* ---- format ---- */
+
+static int record_formatting(struct node_stage *s, struct err *e)
+{
+	int r;
+
+	if (s->volume.format == BACKEND_FORMATTING)
+		return 0;
+	r = text_uuid_random(s->volume.format_nonce, e);
+	r = r
+		    ?: backend_set_format(s->call->driver->backend, s->volume.id,
+					  BACKEND_FORMATTING, s->volume.format_nonce, e);
+	if (!r)
+		s->volume.format = BACKEND_FORMATTING;
+	return r;
+}
+
+static int write_header(struct node_stage *s, struct err *e)
+{
+	struct csi_driver *d = s->call->driver;
+	struct volume_format f = { .where.device = s->backing,
+				   .sector_size_auto = s->class.sector_size_bytes == 0,
+				   .luks = { .cipher = s->keys.cipher,
+					     .key_bytes = s->keys.key_bytes,
+					     .hash = s->keys.hash,
+					     .sector_size_bytes = s->class.sector_size_bytes,
+					     .label = s->class.label,
+					     .uuid = s->volume.format_nonce,
+					     .data_offset_bytes = s->volume.header_bytes,
+					     .first = { .keyslot = LUKS_ANY,
+							.passphrase = s->keys.value } } };
+	int r;
+
+	r = crypto_pbkdf_fill(d->env.kdf, &s->keys.pbkdf, &f.luks.first.pbkdf, e);
+	return r ?: volume_format(&d->env, &f, e);
+}
+
+static enum csi_code prove_opens(struct node_stage *s)
+{
+	struct volume_open o = { .where.device = s->backing,
+				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
+				 .test_only = true };
+	struct err e = { 0 };
+	int slot;
+
+	if (volume_open(&s->call->driver->env, &o, &slot, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	return CSI_OK;
+}
+
+enum csi_code node_format_crypt(struct node_stage *s)
+{
+	struct err e = { 0 };
+	int r;
+
+	if (s->readonly)
+		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" is new and can't be formatted for reading only",
+				s->volume.id);
+	r = judge_content(s, &e);
+	if (r < 0)
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	if (r == 1) {
+		/* The cut came after the header: whose passphrase it has is seen when it opens. */
+		if (prove_opens(s))
+			return s->call->code;
+	} else {
+		r = record_formatting(s, &e);
+		r = r ?: write_header(s, &e);
+		if (r)
+			return csi_fail_err(s->call, &e, "volume \"%s\" can't be formatted",
+					    s->volume.id);
+	}
+	if (backend_set_format(s->call->driver->backend, s->volume.id, BACKEND_FORMATTED,
+			       s->volume.format_nonce, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	s->volume.format = BACKEND_FORMATTED;
+	return CSI_OK;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// NodeStageVolume and NodeUnstageVolume. Every step finds what an earlier, interrupted call did,
+// and goes on from there.
+#include "node.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- what is to be staged ---- */
+
+/* No record: a static volume names its device in volume_context. It is opened only, whatever its
+ * bytes look like. */
+static enum csi_code make_static(struct node_stage *s, const char *id)
+{
+	s->is_static = true;
+	s->volume = (struct backend_volume){ .encrypted = s->class.encrypted,
+					     .block = s->cap.block,
+					     .format = BACKEND_FORMATTED,
+					     .fs_format = BACKEND_FORMATTED };
+	if (text_copy(s->volume.id, sizeof(s->volume.id), id) || dm_name_valid(id, NULL))
+		return csi_fail(s->call, CSI_INVALID_ARGUMENT,
+				"volume_id: \"%s\" can't be a mapping's name", id);
+	return CSI_OK;
+}
+
+/* The recorded parameters decide; a static or adopted volume's come with the request. */
+static enum csi_code find_volume(struct node_stage *s, const char *id, struct csi_map context)
+{
+	struct csi_map parameters, changed;
+	struct csi_class later = { .encrypted = false };
+	struct err e = { 0 };
+	enum csi_code code;
+
+	if (csi_class_parse(context, CSI_CLASS_CONTEXT, &s->class, &e))
+		return csi_fail_err(s->call, &e, "volume_context");
+	if (s->class.device)
+		return make_static(s, id);
+	code = csi_get_volume(s->call, id, &s->volume);
+	if (code)
+		return code;
+	if (s->volume.adopted) {
+		s->volume.encrypted = s->class.encrypted;
+		return CSI_OK;
+	}
+	if (csi_map_parse(s->call->arena, s->volume.parameters, &parameters, &e) ||
+	    csi_map_parse(s->call->arena, s->volume.mutable_parameters, &changed, &e) ||
+	    csi_class_parse(parameters, CSI_CLASS_CONTEXT, &s->class, &e) ||
+	    csi_class_parse(changed, CSI_CLASS_MUTABLE, &later, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", id);
+	s->class.flags |= later.flags;
+	if (csi_map_get(changed, "fsck"))
+		s->class.fsck = later.fsck;
+	return CSI_OK;
+}
+
+static enum csi_code check_cap(struct node_stage *s)
+{
+	if (!s->volume.adopted && s->cap.block != s->volume.block)
+		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				"volume_capability: volume \"%s\" is a %s volume", s->volume.id,
+				s->volume.block ? "block" : "mount");
+	if (!s->cap.block && *s->cap.fs_type && *s->volume.fs_type &&
+	    strcmp(s->cap.fs_type, s->volume.fs_type) != 0)
+		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				"volume_capability: volume \"%s\" holds %s, not %s", s->volume.id,
+				s->volume.fs_type, s->cap.fs_type);
+	return CSI_OK;
+}
+
+int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		  const char *path, struct backend_use *ret, size_t *ret_others, struct err *e)
+{
+	struct backend_use *list = NULL;
+	size_t n = 0;
+	int r, found = -ENOENT;
+
+	*ret_others = 0;
+	r = backend_use_list(call->driver->backend, id, kind, &list, &n, e);
+	for (size_t i = 0; !r && i < n; i++) {
+		if (!strcmp(list[i].path, path)) {
+			*ret = list[i];
+			found = 0;
+		} else {
+			(*ret_others)++;
+		}
+	}
+	free(list);
+	return r ?: found;
+}
+
+static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want)
+{
+	struct backend_use old;
+	struct err e = { 0 };
+	size_t others;
+	int r;
+
+	r = node_find_use(s->call, s->volume.id, BACKEND_USE_STAGED, s->staging, &old, &others, &e);
+	if (r && r != -ENOENT)
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	if (!r && (strcmp(old.cap, want->cap) != 0 || old.readonly != want->readonly))
+		return csi_fail(s->call, CSI_ALREADY_EXISTS,
+				"volume \"%s\" is staged at %s with another capability",
+				s->volume.id, s->staging);
+	if (r && others)
+		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" is staged at another path on this node",
+				s->volume.id);
+	return CSI_OK;
+}
+
+/* ---- stage ---- */
+
+static enum csi_code attach(struct node_stage *s)
+{
+	struct err e = { 0 };
+	struct stat st;
+
+	if (s->is_static) {
+		if (text_copy(s->backing, sizeof(s->backing), s->class.device))
+			return csi_fail(s->call, CSI_INVALID_ARGUMENT,
+					"volume_context.device: too long");
+		if (stat(s->backing, &st) || !S_ISBLK(st.st_mode))
+			return csi_fail(s->call, CSI_NOT_FOUND,
+					"volume_context.device: %s is no block device on this node",
+					s->backing);
+		return CSI_OK;
+	}
+	if (backend_attach(s->call->driver->backend, s->volume.id, s->readonly, s->backing, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	return CSI_OK;
+}
+
+static enum csi_code open_device(struct node_stage *s)
+{
+	double t = now();
+	enum csi_code code;
+
+	if (!s->volume.encrypted) {
+		memcpy(s->device, s->backing, sizeof(s->device));
+		return CSI_OK;
+	}
+	code = node_open_crypt(s);
+	csi_metrics_phase(s->call->driver->metrics, "open", now() - t);
+	return code;
+}
+
+/* Undo only what this call did: a mapping that was there before stays. */
+static void undo(struct node_stage *s)
+{
+	struct backend_use *list = NULL;
+	size_t n = 0;
+
+	if (s->opened)
+		(void)!node_close_crypt(s->call->driver, s->volume.id, NULL);
+	if (!s->is_static &&
+	    !backend_use_list(s->call->driver->backend, s->volume.id, BACKEND_USE_STAGED, &list, &n,
+			      NULL) &&
+	    !n)
+		(void)!backend_detach(s->call->driver->backend, s->volume.id,
+				      NULL); /* busy: it was in use before */
+	free(list);
+}
+
+static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
+{
+	struct err e = { 0 };
+	enum csi_code code;
+	double t;
+
+	code = attach(s);
+	code = code ?: open_device(s);
+	if (!code && !s->cap.block) {
+		t = now();
+		code = node_mount(s);
+		csi_metrics_phase(s->call->driver->metrics, "mount", now() - t);
+	}
+	if (!code &&
+	    backend_use_put(s->call->driver->backend, s->volume.id, BACKEND_USE_STAGED, use, &e)) {
+		code = csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+		(void)!(s->cap.block ? 0 : fs_unmount(s->staging, false, NULL));
+	}
+	if (code)
+		undo(s);
+	return code;
+}
+
+static enum csi_code take_keys(struct node_stage *s, struct csi_map secrets)
+{
+	struct err e = { 0 };
+
+	if (csi_keys_take(secrets, &s->class, s->volume.encrypted, &s->keys, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	return CSI_OK;
+}
+
+static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStageVolumeRequest *q,
+				  const struct csi_cap *cap)
+{
+	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
+	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
+	enum csi_code code;
+
+	if (!s || !use || text_copy(use->path, sizeof(use->path), q->staging_target_path))
+		return csi_fail(call, CSI_RESOURCE_EXHAUSTED, "no memory for the request");
+	s->call = call;
+	s->cap = *cap;
+	s->staging = q->staging_target_path;
+	s->readonly = csi_cap_readonly_mode(cap);
+	use->readonly = s->readonly;
+	csi_cap_text(cap, use->cap);
+	code = find_volume(s, q->volume_id, csi_map(q->volume_context, q->n_volume_context));
+	code = code ?: check_cap(s);
+	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));
+	code = code ?: check_staged(s, use);
+	code = code ?: stage(s, use);
+	csi_keys_clear(&s->keys);
+	if (!s->is_static)
+		backend_volume_clear(&s->volume);
+	return code;
+}
+
+enum csi_code node_stage_rpc(struct csi_call *call)
+{
+	const Csi__V1__NodeStageVolumeRequest *q =
+		(const Csi__V1__NodeStageVolumeRequest *)call->request;
+	struct csi_cap cap;
+	struct err e = { 0 };
+	enum csi_code code;
+
+	if (!*q->volume_id)
+		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
+	if (!*q->staging_target_path)
+		return csi_fail(call, CSI_INVALID_ARGUMENT, "staging_target_path: missing");
+	if (q->staging_target_path[0] != '/')
+		return csi_fail(call, CSI_INVALID_ARGUMENT, "staging_target_path: not absolute");
+	if (csi_cap_parse(q->volume_capability, &cap, &e))
+		return csi_fail_err(call, &e, "NodeStageVolume");
+	code = csi_enter(call, "volume", q->volume_id);
+	if (code)
+		return code;
+	code = stage_locked(call, q, &cap);
+	csi_leave(call, "volume", q->volume_id);
+	if (code)
+		return code;
+	return csi_ok(call, (ProtobufCMessage *)csi_new(call, Csi__V1__NodeStageVolumeResponse,
+							csi__v1__node_stage_volume_response));
+}
+
+/* ---- unstage: no secret, no record needed ---- */
+
+static enum csi_code unstage(struct csi_call *call, const char *id, const char *path)
+{
+	struct csi_driver *d = call->driver;
+	double t = now();
+	struct err e = { 0 };
+	int r;
+
+	r = fs_unmount(path, false, &e);
+	if (!r && csi_id_plausible(id))
+		r = node_close_crypt(d, id, &e);
+	if (!r && csi_id_plausible(id))
+		r = backend_detach(d->backend, id, &e);
+	r = r ?: backend_use_drop(d->backend, id, BACKEND_USE_STAGED, path, &e);
+	csi_metrics_phase(d->metrics, "unstage", now() - t);
+	return r ? csi_fail_err(call, &e, "volume \"%s\"", id) : CSI_OK;
+}
+
+enum csi_code node_unstage_rpc(struct csi_call *call)
+{
+	const Csi__V1__NodeUnstageVolumeRequest *q =
+		(const Csi__V1__NodeUnstageVolumeRequest *)call->request;
+	enum csi_code code;
+
+	if (!*q->volume_id)
+		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
+	if (!*q->staging_target_path)
+		return csi_fail(call, CSI_INVALID_ARGUMENT, "staging_target_path: missing");
+	code = csi_enter(call, "volume", q->volume_id);
+	if (code)
+		return code;
+	code = unstage(call, q->volume_id, q->staging_target_path);
+	csi_leave(call, "volume", q->volume_id);
+	if (code)
+		return code;
+	return csi_ok(call, (ProtobufCMessage *)csi_new(call, Csi__V1__NodeUnstageVolumeResponse,
+							csi__v1__node_unstage_volume_response));
+}

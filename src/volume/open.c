@@ -66,10 +66,13 @@ static int check_name_free(struct opening *x, struct err *e)
 	struct dm_mapping info;
 	int r;
 
-	r = dm_query_info(x->dm, x->o->name, &info, NULL);
+	r = dm_query_info(x->dm, x->o->name, &info, e);
 	if (!r)
 		return err_set(e, -EEXIST, "there is a mapping %s already", x->o->name);
-	return r == -ENODEV ? 0 : dm_query_info(x->dm, x->o->name, &info, e);
+	if (r != -ENODEV)
+		return r;
+	err_clear(e);
+	return 0;
 }
 
 static int open_data(struct opening *x, struct err *e)

@@ -97,12 +97,40 @@ static enum dm_udev_state udev_state(struct dm_control *c)
 
 /* ---- cookies ---- */
 
+/* libdevmapper writes to stderr unless it is given another place. */
+static void library_says(int level, const char *file, int line, int class, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+static void library_says(int level, const char *file, int line, int class, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	(void)level;
+	(void)class;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_debug("libdevmapper: %s (%s:%d)", text, file, line);
+}
+
+static void *find_library(void)
+{
+	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	void (*set_log)(__typeof__(&library_says)) = NULL;
+
+	if (library)
+		*(void **)(void *)&set_log = dlsym(library, "dm_log_with_errno_init");
+	if (set_log)
+		set_log(library_says);
+	return library;
+}
+
 static bool load_library(struct dm_control *c)
 {
 	if (c->create_cookie)
 		return true;
 	if (!c->library)
-		c->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+		c->library = find_library();
 	if (c->library)
 		*(void **)(void *)&c->create_cookie = dlsym(c->library, "dm_udev_create_cookie");
 	if (!c->create_cookie)

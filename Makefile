@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' "$(1)" "$(2)")
 
 # ---- rooms: who may include whom is checked by tests/lint/layers.py ----
-ROOMS ?= base crypto luks dm keyring block fs volume
+ROOMS ?= base crypto luks dm keyring block fs volume backup
 ROOM_base := base
 ROOM_crypto := base crypto
 ROOM_luks := base crypto luks
@@ -29,6 +29,7 @@ ROOM_keyring := base keyring
 ROOM_block := base block
 ROOM_fs := base fs
 ROOM_volume := base crypto luks dm keyring block fs volume
+ROOM_backup := base crypto backup
 
 # ---- flags ----
 WARN := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wundef -Wpointer-arith \

@@ -146,13 +146,67 @@ int snapshot_rows_of_group(struct backend *b, const char *group_id, struct backe
 
 /* ---- the face ---- */
 
+static int from_manifest(const struct backend *b, const struct backup_info *i,
+			 struct backend_snapshot *ret, struct err *e)
+{
+	struct backend_snapshot s = { .kind = BACKEND_BACKUP,
+				      .size_bytes = i->size_bytes,
+				      .header_bytes = i->header_bytes,
+				      .encrypted = i->encrypted,
+				      .block = !i->fs_type[0],
+				      .ready = true,
+				      .format = BACKEND_FORMATTED,
+				      .fs_made = i->fs_type[0] != '\0',
+				      .created_seconds = i->created_seconds };
+
+	if (text_copy(s.id, sizeof(s.id), i->name) || text_copy(s.name, sizeof(s.name), i->name) ||
+	    text_copy(s.volume_id, sizeof(s.volume_id), i->volume) ||
+	    text_copy(s.fs_type, sizeof(s.fs_type), i->fs_type) ||
+	    text_copy(s.pin.uuid, sizeof(s.pin.uuid), i->uuid) ||
+	    text_copy(s.location, sizeof(s.location), b->backup_dir))
+		return err_set(e, -EBADMSG, "backup \"%s\": a name in it is too long", i->name);
+	*ret = s;
+	return 0;
+}
+
+/* A backup of another node stands in the shared directory only. What it holds is open only. */
+static int find_manifest(struct backend *b, const char *id, struct backend_snapshot *ret,
+			 struct err *e)
+{
+	struct backup_info *list = NULL;
+	size_t n = 0;
+	int r;
+
+	if (!*b->backup_dir || strncmp(id, "backup-", 7) != 0)
+		return err_set(e, -ENOENT, "snapshot \"%s\" doesn't exist", id);
+	r = backup_list(b->backup_dir, NULL, &list, &n, e);
+	if (r)
+		return r;
+	r = err_set(e, -ENOENT, "snapshot \"%s\" doesn't exist", id);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(list[i].name, id) != 0)
+			continue;
+		r = from_manifest(b, &list[i], ret, e);
+		break;
+	}
+	free(list);
+	return r;
+}
+
+int snapshot_lookup(struct backend *b, const char *id, struct backend_snapshot *ret, struct err *e)
+{
+	int r = snapshot_row_by(b, "id", id, ret, e);
+
+	return r == -ENOENT ? find_manifest(b, id, ret, e) : r;
+}
+
 int backend_snapshot_get(struct backend *b, const char *id, struct backend_snapshot *ret,
 			 struct err *e)
 {
 	int r;
 
 	state_lock(b);
-	r = snapshot_row_by(b, "id", id, ret, e);
+	r = snapshot_lookup(b, id, ret, e);
 	state_unlock(b);
 	return r;
 }

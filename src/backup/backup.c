@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+// Backup, restore, verify, list, delete: over blocks and manifests.
+#include "internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+static bool all_zero(const char *p, size_t n)
+{
+	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
+/* ---- write ---- */
+
+struct writer {
+	const char *dir;
+	int fd;
+	char *buf;
+	struct manifest m;
+	struct backup_stats stats;
+	backup_progress *progress;
+	void *arg;
+};
+
+/* The end of the hole that @at lies in, or @at where there is data; devices have no holes to show.
+ */
+static uint64_t skip_hole(int fd, uint64_t at, uint64_t end)
+{
+	off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? end : at;
+	return (uint64_t)data;
+}
+
+static int write_block(struct writer *w, uint64_t i, struct err *e)
+{
+	size_t len = block_length(w->m.info.device_bytes, i);
+	bool fresh;
+	int r;
+
+	r = io_pread_full(w->fd, w->buf, len, i * BACKUP_BLOCK_BYTES, e);
+	if (r)
+		return r;
+	w->stats.blocks++;
+	if (all_zero(w->buf, len)) {
+		w->stats.holes++;
+		return 0;
+	}
+	r = store_hash(w->buf, len, w->m.hashes[i], e);
+	r = r ?: store_put(w->dir, w->m.hashes[i], w->buf, len, &fresh, e);
+	if (!r && fresh) {
+		w->stats.stored_blocks++;
+		w->stats.stored_bytes += len;
+	}
+	return r;
+}
+
+static int write_blocks(struct writer *w, struct err *e)
+{
+	uint64_t end = w->m.info.device_bytes;
+	int r = 0;
+
+	for (uint64_t i = 0; !r && i < w->m.n_blocks;) {
+		uint64_t data = skip_hole(w->fd, i * BACKUP_BLOCK_BYTES, end);
+
+		if (data / BACKUP_BLOCK_BYTES > i || data >= end) {
+			uint64_t next = data >= end ? w->m.n_blocks : data / BACKUP_BLOCK_BYTES;
+
+			w->stats.blocks += next - i;
+			w->stats.holes += next - i;
+			i = next;
+			continue;
+		}
+		r = write_block(w, i++, e);
+		if (!r && w->progress)
+			w->progress(w->arg,
+				    i * BACKUP_BLOCK_BYTES < end ? i * BACKUP_BLOCK_BYTES : end,
+				    end);
+	}
+	return r;
+}
+
+static int fill_info(const struct backup_source *s, uint64_t device_bytes, struct backup_info *i,
+		     struct err *e)
+{
+	if (!backup_name_valid(s->volume) || !backup_name_valid(s->name))
+		return err_set(
+			e, -EINVAL,
+			"\"%s\", \"%s\": names of a backup are [a-z0-9._-], %d characters at most",
+			s->volume, s->name, BACKUP_NAME_MAX - 1);
+	*i = (struct backup_info){ .size_bytes = s->size_bytes ?: device_bytes,
+				   .header_bytes = s->header_bytes,
+				   .device_bytes = device_bytes,
+				   .encrypted = s->encrypted,
+				   .created_seconds = s->created_seconds ?: (int64_t)time(NULL) };
+	text_copy(i->volume, sizeof(i->volume), s->volume);
+	text_copy(i->name, sizeof(i->name), s->name);
+	if (text_copy(i->fs_type, sizeof(i->fs_type), s->fs_type ?: "") ||
+	    text_copy(i->uuid, sizeof(i->uuid), s->uuid ?: ""))
+		return err_set(e, -EINVAL, "file system type or UUID is too long");
+	return 0;
+}
+
+static int write_locked(struct writer *w, const struct backup_source *s, struct err *e)
+{
+	uint64_t bytes;
+	int r;
+
+	r = io_size(w->fd, &bytes, e);
+	r = r ?: fill_info(s, bytes, &w->m.info, e);
+	if (r)
+		return r;
+	w->m.n_blocks = block_count(bytes);
+	w->m.hashes = calloc(w->m.n_blocks + 1, HASH_BYTES);
+	w->buf = malloc(BACKUP_BLOCK_BYTES);
+	if (!w->m.hashes || !w->buf)
+		return err_set(e, -ENOMEM, "no memory for a backup");
+	r = write_blocks(w, e);
+	w->m.info.stored_bytes = w->stats.stored_bytes;
+	r = r ?: store_sync(w->dir, e); /* blocks before the manifest that names them */
+	return r ?: manifest_write(w->dir, &w->m, e);
+}
+
+int backup_write(const char *dir, const struct backup_source *s, backup_progress *progress,
+		 void *arg, struct backup_stats *ret, struct err *e)
+{
+	struct writer w = { .dir = dir, .fd = -1, .progress = progress, .arg = arg };
+	_cleanup_close_ int lock = -1;
+	struct manifest old;
+	int r;
+
+	r = store_open(dir, true, false, &lock, e);
+	if (r)
+		return r;
+	r = manifest_read(dir, s->volume, s->name, &old, e);
+	if (!r) {
+		manifest_clear(&old);
+		if (ret)
+			*ret = w.stats;
+		return 0;
+	}
+	if (r != -ENOENT)
+		return r;
+	err_clear(e);
+	w.fd = open(s->path, O_RDONLY | O_CLOEXEC);
+	r = w.fd < 0 ? err_sys(e, -errno, "%s can't be opened", s->path) : write_locked(&w, s, e);
+	base_closep(&w.fd);
+	manifest_clear(&w.m);
+	free(w.buf);
+	if (!r && ret)
+		*ret = w.stats;
+	return r;
+}
+
+/* ---- read ---- */
+
+int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
+		struct err *e)
+{
+	_cleanup_close_ int lock = -1;
+	struct manifest m;
+	int r;
+
+	r = store_open(dir, false, false, &lock, e);
+	r = r ?: manifest_read(dir, volume, name, &m, e);
+	if (r)
+		return r;
+	*ret = m.info;
+	manifest_clear(&m);
+	return 0;
+}
+
+struct info_list {
+	struct backup_info *list;
+	size_t n;
+};
+
+static int add_info(void *arg, struct manifest *m, struct err *e)
+{
+	struct info_list *l = arg;
+	struct backup_info *grown = reallocarray(l->list, l->n + 1, sizeof(*grown));
+
+	if (!grown)
+		return err_set(e, -ENOMEM, "no memory for the list");
+	l->list = grown;
+	l->list[l->n++] = m->info;
+	return 0;
+}
+
+static int by_volume_and_time(const void *a, const void *b)
+{
+	const struct backup_info *x = a, *y = b;
+	int c = strcmp(x->volume, y->volume);
+
+	if (c)
+		return c;
+	return x->created_seconds < y->created_seconds ? -1
+						       : x->created_seconds > y->created_seconds;
+}
+
+int backup_list(const char *dir, const char *volume, struct backup_info **ret, size_t *ret_n,
+		struct err *e)
+{
+	struct info_list l = { NULL, 0 };
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	r = store_open(dir, false, false, &lock, e);
+	r = r ?: manifest_each(dir, volume, add_info, &l, e);
+	if (r) {
+		free(l.list);
+		return r;
+	}
+	if (l.n)
+		qsort(l.list, l.n, sizeof(*l.list), by_volume_and_time);
+	*ret = l.list;
+	*ret_n = l.n;
+	return 0;
+}
+
+/* ---- restore and verify: every block read and checked; @to < 0 writes nothing ---- */
+
+static int read_all(const char *dir, const struct manifest *m, int to, bool zero_holes,
+		    backup_progress *progress, void *arg, struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(BACKUP_BLOCK_BYTES);
+	uint64_t end = m->info.device_bytes;
+	int r = 0;
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a block");
+	for (uint64_t i = 0; !r && i < m->n_blocks; i++) {
+		size_t len = block_length(end, i);
+		bool hole = hash_is_hole(m->hashes[i]);
+
+		if (hole)
+			memset(buf, 0, len);
+		else
+			r = store_get(dir, m->hashes[i], buf, len, e);
+		if (!r && to >= 0 && (!hole || zero_holes))
+			r = io_pwrite_full(to, buf, len, i * BACKUP_BLOCK_BYTES, e);
+		if (!r && progress)
+			progress(arg, i * BACKUP_BLOCK_BYTES + len, end);
+	}
+	return r;
+}
+
+/* *ret_blank: holes needn't be written. */
+static int open_target(const char *path, uint64_t bytes, bool overwrite, int *ret_fd,
+		       bool *ret_blank, bool *ret_made, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	uint64_t have;
+	int r;
+
+	fd = open(path, O_RDWR | O_CLOEXEC | (overwrite ? 0 : O_CREAT | O_EXCL), 0600);
+	*ret_made = fd >= 0 && !overwrite;
+	if (fd < 0 && overwrite && errno == ENOENT) {
+		fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0600);
+		*ret_made = fd >= 0;
+	}
+	if (fd < 0)
+		return err_sys(e, -errno, "%s can't be %s", path, overwrite ? "opened" : "made");
+	r = fstat(fd, &st) ? err_sys(e, -errno, "%s", path) : io_size(fd, &have, e);
+	if (r)
+		return r;
+	if (S_ISREG(st.st_mode)) {
+		/* What was in a file that may be overwritten goes: no old block may show through a
+		 * hole. */
+		if (ftruncate(fd, 0) || ftruncate(fd, (off_t)bytes))
+			return err_sys(e, -errno, "%s can't get its size", path);
+		have = bytes;
+	}
+	if (have < bytes)
+		return err_set(e, -ENOSPC, "%s has %llu bytes, the backup needs %llu", path,
+			       (unsigned long long)have, (unsigned long long)bytes);
+	*ret_blank = S_ISREG(st.st_mode);
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+int backup_restore(const char *dir, const char *volume, const char *name, const char *path,
+		   bool overwrite, backup_progress *progress, void *arg, struct err *e)
+{
+	_cleanup_close_ int lock = -1, fd = -1;
+	struct manifest m;
+	bool blank = false, made = false;
+	int r;
+
+	r = store_open(dir, false, false, &lock, e);
+	r = r ?: manifest_read(dir, volume, name, &m, e);
+	if (r)
+		return r;
+	r = open_target(path, m.info.device_bytes, overwrite, &fd, &blank, &made, e);
+	r = r ?: read_all(dir, &m, fd, !blank, progress, arg, e);
+	r = r ?: io_fsync(fd, e);
+	if (r && made)
+		(void)!unlink(path);
+	manifest_clear(&m);
+	return r;
+}
+
+int backup_verify(const char *dir, const char *volume, const char *name, backup_progress *progress,
+		  void *arg, struct err *e)
+{
+	_cleanup_close_ int lock = -1;
+	struct manifest m;
+	int r;
+
+	r = store_open(dir, false, false, &lock, e);
+	r = r ?: manifest_read(dir, volume, name, &m, e);
+	if (r)
+		return r;
+	r = read_all(dir, &m, -1, false, progress, arg, e);
+	manifest_clear(&m);
+	return r;
+}
+
+int backup_delete(const char *dir, const char *volume, const char *name, struct err *e)
+{
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	if (!backup_name_valid(volume) || !backup_name_valid(name))
+		return err_set(e, -EINVAL, "\"%s\", \"%s\": no names of a backup", volume, name);
+	r = store_open(dir, false, true, &lock, e);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = manifest_delete(dir, volume, name, e);
+	return r ?: store_sweep(dir, e);
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Header backup and restore: the whole metadata region, key slots included, to a file and back.
+#include "internal.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define COPY_BYTES (1024u * 1024)
+
+static uint64_t region_bytes(const struct luks_header *h)
+{
+	return 2 * h->header_bytes + h->keyslots_bytes;
+}
+
+static bool all_zero(const char *p, size_t n)
+{
+	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
+/* Zeros stay holes in a file; on a device (@skip_zeros false) they are written. */
+static int copy_region(int from, int to, uint64_t bytes, bool skip_zeros, struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(COPY_BYTES);
+	int r = 0;
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a copy of the header");
+	for (uint64_t at = 0; !r && at < bytes; at += COPY_BYTES) {
+		size_t n = bytes - at < COPY_BYTES ? (size_t)(bytes - at) : COPY_BYTES;
+
+		r = io_pread_full(from, buf, n, at, e);
+		if (!r && !(skip_zeros && all_zero(buf, n)))
+			r = io_pwrite_full(to, buf, n, at, e);
+	}
+	secret_wipe(buf, COPY_BYTES);
+	return r ?: io_fsync(to, e);
+}
+
+static int sync_parent(const char *file, struct err *e)
+{
+	_cleanup_free_ char *copy = strdup(file);
+	_cleanup_close_ int fd = -1;
+
+	if (!copy)
+		return err_set(e, -ENOMEM, "no memory for a path");
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd))
+		return err_sys(e, -errno, "the folder of %s can't be flushed", file);
+	return 0;
+}
+
+/* ---- backup ---- */
+
+static int write_backup(const struct volume_metadata *m, const char *file, struct err *e)
+{
+	_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	uint64_t bytes = region_bytes(m->header);
+	int r;
+
+	if (fd < 0)
+		return err_sys(e, -errno, "the header backup %s can't be made", file);
+	r = ftruncate(fd, (off_t)bytes) ? err_sys(e, -errno, "%s", file) : 0;
+	r = r ?: copy_region(m->io.fd, fd, bytes, true, e);
+	r = r ?: sync_parent(file, e);
+	if (r)
+		(void)!unlink(file);
+	return r;
+}
+
+int volume_backup_header(const struct volume_env *env, const struct volume_where *w,
+			 const char *file, struct err *e)
+{
+	struct volume_metadata m;
+	struct luks_lock lock = { .fd = -1 };
+	bool locked = false;
+	int r;
+
+	r = volume_open_metadata(env, w, VOLUME_READ, &m, e);
+	if (r)
+		return r;
+	if (m.header->version != 2)
+		r = luks_check_usable(m.header, e);
+	if (!r && !env->no_locks) {
+		r = luks_lock_take(m.io.fd, false, &lock, e);
+		locked = !r;
+	}
+	r = r ?: write_backup(&m, file, e);
+	if (locked)
+		luks_lock_release(&lock);
+	volume_close_metadata(&m);
+	return r;
+}
+
+/* ---- restore ---- */
+
+/* A header that stands there already has to be of the same shape, or its data would be lost. */
+static int check_same_shape(const struct luks_header *old, const struct luks_header *new,
+			    struct err *e)
+{
+	if (luks_data_offset(old) != luks_data_offset(new))
+		return err_set(e, -EINVAL,
+			       "the backup has another data offset (%llu) than the device's header "
+			       "(%llu)",
+			       (unsigned long long)luks_data_offset(new),
+			       (unsigned long long)luks_data_offset(old));
+	if (region_bytes(old) != region_bytes(new))
+		return err_set(e, -EINVAL,
+			       "the backup's metadata area has another size than the device's");
+	return 0;
+}
+
+/* First nothing is recognised, then the key slots, last the headers: as a re-format does it. */
+static int write_region(int backup, int fd, const struct luks_header *h, struct err *e)
+{
+	uint64_t headers = 2 * h->header_bytes, bytes = region_bytes(h);
+	_cleanup_free_ char *buf = calloc(1, headers);
+	int r;
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a header");
+	r = io_pwrite_full(fd, buf, headers, 0, e);
+	r = r ?: io_fsync(fd, e);
+	for (uint64_t at = headers; !r && at < bytes; at += headers) {
+		size_t n = bytes - at < headers ? (size_t)(bytes - at) : headers;
+
+		r = io_pread_full(backup, buf, n, at, e);
+		r = r ?: io_pwrite_full(fd, buf, n, at, e);
+	}
+	r = r ?: io_fsync(fd, e);
+	r = r ?: io_pread_full(backup, buf, headers, 0, e);
+	r = r ?: io_pwrite_full(fd, buf + h->header_bytes, h->header_bytes, h->header_bytes, e);
+	r = r ?: io_fsync(fd, e);
+	r = r ?: io_pwrite_full(fd, buf, h->header_bytes, 0, e);
+	r = r ?: io_fsync(fd, e);
+	secret_wipe(buf, headers);
+	return r;
+}
+
+static int restore_locked(const struct volume_env *env, struct block_device *dev,
+			  const struct volume_metadata *backup, struct err *e)
+{
+	struct luks_io io = volume_io_of(env, dev);
+	_cleanup_luks_ struct luks_header *old = NULL;
+	struct luks_lock lock = { .fd = -1 };
+	int r;
+
+	r = luks_load(&io, &old, e);
+	if (!r)
+		r = check_same_shape(old, backup->header, e);
+	else if (r == -EMEDIUMTYPE || r == -EBADMSG)
+		r = 0; /* that is what a restore is for */
+	if (!r && dev->size_bytes < region_bytes(backup->header))
+		r = err_set(e, -ENOSPC, "the device is smaller than the header in the backup");
+	if (!r && !env->no_locks)
+		r = luks_lock_take(io.fd, true, &lock, e);
+	if (r)
+		return r;
+	err_clear(e);
+	r = write_region(backup->io.fd, io.fd, backup->header, e);
+	if (!env->no_locks)
+		luks_lock_release(&lock);
+	return r;
+}
+
+int volume_restore_header(const struct volume_env *env, const struct volume_where *w,
+			  const char *file, struct err *e)
+{
+	const char *path = w->header ?: w->device;
+	struct volume_where from = { .device = file };
+	struct volume_metadata backup;
+	struct block_device dev;
+	int r;
+
+	r = volume_open_metadata(env, &from, VOLUME_READ, &backup, e);
+	if (r)
+		return r;
+	r = luks_check_usable(backup.header, e);
+	if (r)
+		err_wrap(e, r, "the backup %s", file);
+	r = r ?: block_open(path, BLOCK_EXCLUSIVE, &dev, e);
+	if (!r) {
+		r = dev.readonly ? err_set(e, -EROFS, "%s is read-only", path)
+				 : restore_locked(env, &dev, &backup, e);
+		block_close(&dev);
+	}
+	volume_close_metadata(&backup);
+	return r;
+}

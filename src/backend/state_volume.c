@@ -6,7 +6,7 @@
 	"id, name, size, header, encrypted, block, fs_type, parameters, mutable_parameters, "  \
 	"source, source_id, format, nonce, fs_made,"                                           \
 	" pin_uuid, pin_cipher, pin_offset, pin_sector, pin_digest, modes, created, adopted, " \
-	"state"
+	"state, fs_nonce, fs_bytes"
 #define STATE_COLUMN 22
 
 void backend_volume_clear(struct backend_volume *v)

@@ -11,7 +11,7 @@ static int check_fields(const struct luks_digest *d, struct err *e)
 	size_t hash_bytes;
 	int r;
 
-	if (strcmp(d->type_name, "pbkdf2"))
+	if (strcmp(d->type_name, "pbkdf2") != 0)
 		return err_set(e, -EOPNOTSUPP, "digest %u: type \"%s\" can't verify a key", d->id,
 			       d->type_name);
 	r = crypto_hash_size(d->hash, &hash_bytes, e);

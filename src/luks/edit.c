@@ -41,7 +41,7 @@ static void put_label(char dst[LUKS_LABEL_BYTES], const char *label)
 int luks_set_labels(const struct luks_io *io, struct luks_header *h, const char *label,
 		    const char *subsystem, struct err *e)
 {
-	struct luks_change c;
+	struct luks_change c = { .locked = false };
 	int r;
 
 	r = check_label("label", label, e);
@@ -58,7 +58,7 @@ int luks_set_labels(const struct luks_io *io, struct luks_header *h, const char 
 
 int luks_set_uuid(const struct luks_io *io, struct luks_header *h, const char *uuid, struct err *e)
 {
-	struct luks_change c;
+	struct luks_change c = { .locked = false };
 	int r;
 
 	if (!text_uuid_valid(uuid))
@@ -74,7 +74,7 @@ int luks_set_uuid(const struct luks_io *io, struct luks_header *h, const char *u
 int luks_set_priority(const struct luks_io *io, struct luks_header *h, int keyslot,
 		      enum luks_priority p, struct err *e)
 {
-	struct luks_change c;
+	struct luks_change c = { .locked = false };
 	int r;
 
 	if (p != LUKS_PRIORITY_IGNORE && p != LUKS_PRIORITY_NORMAL && p != LUKS_PRIORITY_PREFER)
@@ -95,7 +95,7 @@ int luks_set_priority(const struct luks_io *io, struct luks_header *h, int keysl
 
 int luks_set_flags(const struct luks_io *io, struct luks_header *h, uint32_t flags, struct err *e)
 {
-	struct luks_change c;
+	struct luks_change c = { .locked = false };
 	int r;
 
 	if (flags & ~FLAGS_ALL)

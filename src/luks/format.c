@@ -44,7 +44,7 @@ static int key_bytes_for(const struct luks_format *f, const char *cipher, uint32
 	if (*ret == 0 && f->volume_key)
 		*ret = (uint32_t)f->volume_key->len;
 	if (*ret == 0)
-		*ret = strcmp(c.mode, "xts") ? 32 : 64;
+		*ret = strcmp(c.mode, "xts") != 0 ? 32 : 64;
 	if (f->volume_key && f->volume_key->len != *ret)
 		return err_set(e, -EINVAL, "the volume key has %zu bytes instead of %u",
 			       f->volume_key->len, *ret);
@@ -103,7 +103,7 @@ static int put_first(const struct luks_format *f, struct crypto_kdf *kdf, const 
 		     struct plan *p, struct err *e)
 {
 	struct luks_new_keyslot n = f->first;
-	unsigned int id;
+	unsigned int id = 0;
 	int r;
 
 	if (!n.passphrase)

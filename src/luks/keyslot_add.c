@@ -60,11 +60,11 @@ int luks_add_keyslot(const struct luks_io *io, struct luks_header *h, struct cry
 		     struct err *e)
 {
 	_cleanup_material_ struct luks_material m = { 0 };
-	struct luks_digest new_digest;
-	struct luks_change c;
-	unsigned int id;
-	uint64_t offset;
-	int digest, r;
+	struct luks_digest new_digest = { 0 };
+	struct luks_change c = { .locked = false };
+	unsigned int id = 0;
+	uint64_t offset = 0;
+	int digest = LUKS_ANY, r;
 
 	r = luks_check_usable(h, e);
 	/* What is bound to fail fails before the KDF is paid for. */
@@ -156,7 +156,7 @@ static int write_changed(const struct luks_io *io, struct luks_change *c, int ol
 			 bool *ret_switched, struct err *e)
 {
 	const struct luks_keyslot was = *luks_find_keyslot(c->next, old);
-	uint64_t offset;
+	uint64_t offset = 0;
 	int r;
 
 	r = changed_place(c->next, &was, m->slot.area_size_bytes, force, &offset, e);
@@ -181,10 +181,10 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
 	_cleanup_material_ struct luks_material m = { 0 };
 	const struct luks_keyslot *was;
 	bool switched = false;
-	struct luks_change c;
-	unsigned int id;
-	uint64_t offset;
-	int digest, r;
+	struct luks_change c = { .locked = false };
+	unsigned int id = 0;
+	uint64_t offset = 0;
+	int digest = LUKS_ANY, r;
 
 	r = luks_check_usable(h, e);
 	if (!r)

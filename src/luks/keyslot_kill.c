@@ -29,7 +29,7 @@ int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keysl
 		      struct err *e)
 {
 	const struct luks_keyslot *k;
-	struct luks_change c;
+	struct luks_change c = { .locked = false };
 	int r;
 
 	r = luks_check_usable(h, e);
@@ -51,7 +51,7 @@ int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keysl
 
 int luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct err *e)
 {
-	struct luks_change c;
+	struct luks_change c = { .locked = false };
 	int r;
 
 	r = luks_check_usable(h, e);

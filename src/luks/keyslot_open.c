@@ -35,7 +35,8 @@ static int check_slot(const struct luks_keyslot *k, const struct luks_unlock *u,
 	    k->area_key_bytes > CRYPTO_KEY_MAX_BYTES)
 		return err_set(e, -EBADMSG, "key sizes %u and %u are not in 1 to %u", k->key_bytes,
 			       k->area_key_bytes, CRYPTO_KEY_MAX_BYTES);
-	if (strcmp(k->area_type, "raw") || k->area_size_bytes < luks_material_bytes(k->key_bytes))
+	if (strcmp(k->area_type, "raw") != 0 ||
+	    k->area_size_bytes < luks_material_bytes(k->key_bytes))
 		return err_set(e, -EBADMSG,
 			       "area.size %llu is too small for the %llu bytes of its key material",
 			       (unsigned long long)k->area_size_bytes,

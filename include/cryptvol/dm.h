@@ -178,6 +178,12 @@ int dm_remove(struct dm_control *c, const char *name, bool deferred, enum dm_ude
 /** dm_remove_cancel - cancel a deferred remove. */
 int dm_remove_cancel(struct dm_control *c, const char *name, struct err *e);
 int dm_query_info(struct dm_control *c, const char *name, struct dm_mapping *ret, struct err *e);
+#define DM_INSTANCE_MAX (DM_DEVICE_UUID_MAX + 32)
+/** dm_query_instance - a text for this very mapping, which a later one of the same name and UUID
+ * doesn't have: the UUID and the kernel's sequence number of its disk, which stays over reloads and
+ * renames. On kernels before 5.15 the UUID alone. */
+int dm_query_instance(struct dm_control *c, const char *name, char ret[DM_INSTANCE_MAX],
+		      struct err *e);
 /** dm_query_table - the live table (none: n_targets 0). *ret_key: the hex key, the same for all of
  * its crypt targets, whose crypt.key points to it, or NULL (secret_free); @ret_key may be NULL: not
  * wanted. -EOPNOTSUPP: several hex keys. */

@@ -39,10 +39,14 @@ int keyring_put_kept(const char *dm_name, const char *dm_uuid, const char *descr
 		     const struct secret *key, struct keyring_hold *ret, struct err *e);
 /**
  * keyring_find_kept - link the ring of @dm_name into this thread's keyring, so that a reload finds
- * the key. -ENOKEY: gone, or it belongs to another dm UUID.
+ * the key. -ENOKEY: gone, or it belongs to another dm UUID. One hold of a mapping at a time: the
+ * drop of one makes the key unfindable for all.
  */
 int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *ret,
 		      struct err *e);
+/** keyring_check_kept - would keyring_find_kept find it? Changes nothing, so it may be asked while
+ * another process reloads the mapping. -ENOKEY. */
+int keyring_check_kept(const char *dm_name, const char *dm_uuid, struct err *e);
 /** keyring_drop - unlink from the thread keyring; revoke and unlink what isn't kept. */
 void keyring_drop(struct keyring_hold *h);
 /** keyring_revoke_kept - on close: revoke the mapping's key and ring. No ring: success. */

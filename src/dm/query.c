@@ -152,6 +152,29 @@ int dm_query_info(struct dm_control *c, const char *name, struct dm_mapping *ret
 	return 0;
 }
 
+int dm_query_instance(struct dm_control *c, const char *name, char ret[DM_INSTANCE_MAX],
+		      struct err *e)
+{
+	_cleanup_free_ char *text = NULL;
+	struct dm_mapping m;
+	uint64_t sequence;
+	char path[256];
+	int r;
+
+	r = dm_query_info(c, name, &m, e);
+	if (r)
+		return r;
+	snprintf(path, sizeof(path), "%s/dev/block/%u:%u/diskseq", c->places->sysfs, m.major,
+		 m.minor);
+	if (!io_read_file(path, 64, &text, NULL))
+		text[strcspn(text, "\n")] = '\0';
+	if (text && !text_parse_u64(text, &sequence))
+		snprintf(ret, DM_INSTANCE_MAX, "%s@%llu", m.uuid, (unsigned long long)sequence);
+	else
+		snprintf(ret, DM_INSTANCE_MAX, "%s", m.uuid);
+	return 0;
+}
+
 /** The targets in an answer; each one's parameters are NUL-terminated within it. */
 struct walk {
 	const unsigned char *base;

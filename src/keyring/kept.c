@@ -188,8 +188,8 @@ static int check_binding(int32_t ring, const char *dm_name, const char *dm_uuid,
 	return id < 0 ? keyring_fail(e, id, "the mapping's keyring can't be searched") : 0;
 }
 
-/* The ring's logon key, findable from now on. */
-static int wake_key(int32_t ring, const char *dm_name, int32_t *ret, struct err *e)
+/* The ring's logon key; 0: it has none. */
+static int find_logon(int32_t ring, int32_t *ret, struct err *e)
 {
 	int32_t keys[RING_KEYS_MAX];
 	int n = keyring_sys_read(ring, keys, RING_KEYS_MAX);
@@ -197,40 +197,61 @@ static int wake_key(int32_t ring, const char *dm_name, int32_t *ret, struct err 
 
 	if (n < 0)
 		return keyring_fail(e, n, "the mapping's keyring can't be read");
-	for (int i = 0; i < n; i++) {
-		if (keyring_sys_type(keys[i], type, sizeof(type)) || strcmp(type, "logon"))
-			continue;
-		n = keyring_key_wake(keys[i]);
-		if (n == -EKEYREVOKED || n == -EKEYEXPIRED)
-			break;
-		if (n < 0)
-			return keyring_fail(e, n, "the key kept can't be used");
-		*ret = keys[i];
-		return 0;
-	}
-	return err_set(e, -ENOKEY, "the key kept for %s is gone", dm_name);
+	*ret = 0;
+	for (int i = 0; i < n; i++)
+		if (!keyring_sys_type(keys[i], type, sizeof(type)) && !strcmp(type, "logon"))
+			*ret = keys[i];
+	return 0;
+}
+
+/* A link with the user keyring in it, and what is kept for the mapping; nothing is woken yet. */
+static int open_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *h,
+		     struct err *e)
+{
+	char name[NAME_BYTES];
+	int r;
+
+	r = ring_name(dm_name, name, e);
+	if (!r)
+		r = find_ring(name, &h->ring, e);
+	if (r)
+		return r;
+	if (!h->ring)
+		return err_set(e, -ENOKEY, "no key is kept for %s", dm_name);
+	r = open_with_user_keyring(&h->link, e);
+	if (r)
+		return r;
+	r = check_binding(h->ring, dm_name, dm_uuid, e) ?: find_logon(h->ring, &h->key, e);
+	if (!r && !h->key)
+		r = err_set(e, -ENOKEY, "the key kept for %s is gone", dm_name);
+	if (r)
+		keyring_link_close(h->link);
+	return r;
+}
+
+int keyring_check_kept(const char *dm_name, const char *dm_uuid, struct err *e)
+{
+	struct keyring_hold h = { 0 };
+	int r = open_kept(dm_name, dm_uuid, &h, e);
+
+	if (!r)
+		keyring_link_close(h.link);
+	return r;
 }
 
 int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *ret,
 		      struct err *e)
 {
 	struct keyring_hold h = { .kept = true, .linked = true };
-	char name[NAME_BYTES];
 	int r;
 
-	r = ring_name(dm_name, name, e);
+	r = open_kept(dm_name, dm_uuid, &h, e);
 	if (r)
 		return r;
-	r = find_ring(name, &h.ring, e);
-	if (r)
-		return r;
-	if (!h.ring)
-		return err_set(e, -ENOKEY, "no key is kept for %s", dm_name);
-	r = open_with_user_keyring(&h.link, e);
-	if (r)
-		return r;
-	r = check_binding(h.ring, dm_name, dm_uuid, e) ?: wake_key(h.ring, dm_name, &h.key, e);
-	if (!r) {
+	r = keyring_key_wake(h.key);
+	if (r < 0) {
+		r = keyring_fail(e, r, "the key kept can't be used");
+	} else {
 		r = narrow(h.link, h.ring, e);
 		if (r)
 			(void)keyring_key_rest(h.key);

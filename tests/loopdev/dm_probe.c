@@ -144,6 +144,16 @@ static int do_info(struct probe *p)
 	return r;
 }
 
+static int do_instance(struct probe *p)
+{
+	char text[DM_INSTANCE_MAX];
+	int r = dm_query_instance(p->c, p->args[0], text, &p->e);
+
+	if (!r)
+		printf("%s\n", text);
+	return r;
+}
+
 /* As it would be written again. */
 static int do_table(struct probe *p)
 {
@@ -336,6 +346,7 @@ static const struct {
 	{ "deps", 1, do_deps },
 	{ "wait", 2, do_wait },
 	{ "list", 0, do_list },
+	{ "instance", 1, do_instance },
 	{ "put-create", 5, do_put_create },
 	{ "keep-create", 5, do_keep_create },
 	{ "grow", 2, do_grow },

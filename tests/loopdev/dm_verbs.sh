@@ -38,6 +38,9 @@ check_says "the name is taken" "EEXIST.*named $n exists" "$PROBE" create $n CV-T
 check_says "the UUID is taken" "EEXIST.*UUID CV-TEST-1 exists" "$PROBE" create $m CV-TEST-1 "0 8 linear $dev 0"
 check_equal "nothing of the failed ones" "$n" "$("$PROBE" list | grep -o "^cvdm$$[^ ]*")"
 
+instance=$("$PROBE" instance $n)
+check_says "instance" "^CV-TEST-1(@[0-9]+)?$" echo "$instance"
+
 # --- reload, suspend, resume, clear, events
 check "reload with two targets" "$PROBE" reload $n "0 1024 linear $dev2 0" "1024 4096 error"
 same_table "two targets" $n "0 1024 linear $dev2 0
@@ -71,6 +74,8 @@ check_equal "old node is gone, new one is there" "no yes" \
 check_says "no mapping of the old name" "ENODEV: there is no mapping named $n" "$PROBE" info $n
 check "rename back" "$PROBE" rename $m $n
 
+check_equal "the same instance after reloads and renames" "$instance" "$("$PROBE" instance $n)"
+
 # --- in use, deferred removal
 exec 7</dev/mapper/$n
 start=$SECONDS
@@ -85,6 +90,10 @@ exec 7<&-
 check "removed when the holder goes" "$PROBE" remove $n
 wait
 check "create again" "$PROBE" create $n CV-TEST-1 "0 2048 linear $dev 0"
+case $instance in
+*@*) check "another instance" test "$instance" != "$("$PROBE" instance $n)" ;;
+*) skip "another instance" "this kernel doesn't number its disks" ;;
+esac
 exec 7</dev/mapper/$n
 check "deferred again" "$PROBE" defer $n
 exec 7<&-

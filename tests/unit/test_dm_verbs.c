@@ -249,6 +249,28 @@ static void queries(void)
 	end();
 }
 
+static void instance(void)
+{
+	char text[DM_INSTANCE_MAX], folder[160], path[200];
+
+	begin_with_vol();
+	CHECK_INT(dm_query_instance(c, "vol", text, &e), 0);
+	CHECK_STR(text, UUID); /* an old kernel */
+	fake_places.sysfs = fake_dev;
+	snprintf(folder, sizeof(folder), "%s/dev", fake_dev);
+	mkdir(folder, 0755);
+	snprintf(folder, sizeof(folder), "%s/dev/block", fake_dev);
+	mkdir(folder, 0755);
+	snprintf(folder, sizeof(folder), "%s/dev/block/253:1", fake_dev);
+	mkdir(folder, 0755);
+	snprintf(path, sizeof(path), "%s/diskseq", folder);
+	fake_write(path, "1234\n");
+	CHECK_INT(dm_query_instance(c, "vol", text, &e), 0);
+	CHECK_STR(text, UUID "@1234");
+	CHECK_INT(dm_query_instance(c, "nobody", text, &e), -ENODEV);
+	end();
+}
+
 static void empty_list(void)
 {
 	struct dm_list_entry *list = NULL;
@@ -368,6 +390,7 @@ int main(void)
 	RUN(deferred_remove);
 	RUN(busy_remove);
 	RUN(queries);
+	RUN(instance);
 	RUN(empty_list);
 	RUN(buffer_grows);
 	RUN(keys_come_back);

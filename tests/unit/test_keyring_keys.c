@@ -90,9 +90,15 @@ static void kept_and_found(void)
 	keep("vol", 7);
 	new_process();
 	CHECK_INT(dm_crypt_finds(k.user), 0); /* at rest no search finds it */
+	CHECK_INT(keyring_check_kept("vol", "CRYPT-LUKS2-1", &e), 0);
+	CHECK_INT(keyring_check_kept("vol", "CRYPT-LUKS2-2", &e), -ENOKEY);
+	CHECK_INT(dm_crypt_finds(k.user), 0); /* and a look doesn't wake it */
+	CHECK_INT(links_of(k.thread), 0);
 	CHECK_INT(keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e), 0);
 	CHECK_INT(dm_crypt_finds(0), 7);
 	CHECK_INT(links_of(h.link), 1);
+	CHECK_INT(keyring_check_kept("vol", "CRYPT-LUKS2-1", &e), 0);
+	CHECK_INT(dm_crypt_finds(0), 7); /* nor send it to rest */
 	keyring_drop(&h);
 	CHECK_INT(dm_crypt_finds(k.user), 0);
 	CHECK_INT(links_of(k.thread), 0);

@@ -70,6 +70,16 @@ void crypto_afalg_close(struct crypto_afalg *a)
 	base_closep(&a->tfm_fd);
 }
 
+static void put_control(char *at, int type, const void *data, size_t len)
+{
+	struct cmsghdr head = { .cmsg_len = CMSG_LEN(len),
+				.cmsg_level = SOL_ALG,
+				.cmsg_type = type };
+
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + CMSG_LEN(0), data, len);
+}
+
 /* The head of a request: direction and IV, then the data. */
 static ssize_t send_request(const struct crypto_afalg *a, bool encrypt, const unsigned char *iv,
 			    unsigned char *buf, size_t len)
@@ -82,21 +92,15 @@ static ssize_t send_request(const struct crypto_afalg *a, bool encrypt, const un
 	struct iovec iov = { buf, len };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.room };
 	uint32_t op = encrypt ? ALG_OP_ENCRYPT : ALG_OP_DECRYPT, iv_len = a->iv_bytes;
-	struct cmsghdr *head;
+	unsigned char iv_field[sizeof(iv_len) + CRYPTO_IV_MAX_BYTES];
 	ssize_t n;
 
-	msg.msg_controllen = CMSG_SPACE(sizeof(op)) + CMSG_SPACE(sizeof(iv_len) + a->iv_bytes);
-	head = CMSG_FIRSTHDR(&msg);
-	head->cmsg_level = SOL_ALG;
-	head->cmsg_type = ALG_SET_OP;
-	head->cmsg_len = CMSG_LEN(sizeof(op));
-	memcpy(CMSG_DATA(head), &op, sizeof(op));
-	head = CMSG_NXTHDR(&msg, head);
-	head->cmsg_level = SOL_ALG;
-	head->cmsg_type = ALG_SET_IV;
-	head->cmsg_len = CMSG_LEN(sizeof(iv_len) + a->iv_bytes);
-	memcpy(CMSG_DATA(head), &iv_len, sizeof(iv_len));
-	memcpy(CMSG_DATA(head) + sizeof(iv_len), iv, a->iv_bytes);
+	put_control(control.room, ALG_SET_OP, &op, sizeof(op));
+	memcpy(iv_field, &iv_len, sizeof(iv_len));
+	memcpy(iv_field + sizeof(iv_len), iv, iv_len);
+	put_control(control.room + CMSG_SPACE(sizeof(op)), ALG_SET_IV, iv_field,
+		    sizeof(iv_len) + iv_len);
+	msg.msg_controllen = CMSG_SPACE(sizeof(op)) + CMSG_SPACE(sizeof(iv_len) + iv_len);
 	do
 		n = sendmsg(a->op_fd, &msg, 0);
 	while (n < 0 && errno == EINTR);
@@ -127,7 +131,7 @@ int crypto_afalg_run(const struct crypto_cipher_job *j, struct err *e)
 {
 	unsigned char iv[CRYPTO_IV_MAX_BYTES];
 	uint64_t sector = j->first_sector;
-	struct crypto_afalg a;
+	struct crypto_afalg a = { .tfm_fd = -1, .op_fd = -1 };
 	int r;
 
 	r = crypto_afalg_open(j->cipher, j->key, &a, e);

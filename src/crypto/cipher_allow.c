@@ -53,7 +53,7 @@ static bool iv_matches(const struct allowed_cipher *a, const struct crypto_ciphe
 	const char *hash = crypto_iv_essiv_hash(c);
 	size_t bytes;
 
-	if (strcmp(a->iv, "essiv:"))
+	if (strcmp(a->iv, "essiv:") != 0)
 		return !strcmp(a->iv, c->iv);
 	return hash && !crypto_hash_size(hash, &bytes, NULL) &&
 	       (bytes == 16 || bytes == 24 || bytes == 32);
@@ -64,7 +64,8 @@ static bool is_allowed(const struct crypto_cipher *c, size_t key_bytes)
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
 		const struct allowed_cipher *a = &allowed[i];
 
-		if (strcmp(a->cipher, c->cipher) || strcmp(a->mode, c->mode) || !iv_matches(a, c))
+		if (strcmp(a->cipher, c->cipher) != 0 || strcmp(a->mode, c->mode) != 0 ||
+		    !iv_matches(a, c))
 			continue;
 		for (size_t k = 0; k < KEY_SIZES_MAX; k++)
 			if (a->key_bytes[k] && a->key_bytes[k] == key_bytes)

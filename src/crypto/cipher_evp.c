@@ -25,7 +25,7 @@ static const struct evp_cipher_line *find_line(const struct crypto_cipher *c, si
 	for (size_t i = 0; i < ARRAY_SIZE(evp_ciphers); i++) {
 		const struct evp_cipher_line *l = &evp_ciphers[i];
 
-		if (strcmp(l->cipher, c->cipher) || strcmp(l->mode, c->mode))
+		if (strcmp(l->cipher, c->cipher) != 0 || strcmp(l->mode, c->mode) != 0)
 			continue;
 		for (size_t k = 0; k < ARRAY_SIZE(l->key_bytes); k++)
 			if (l->key_bytes[k] == key_bytes)
@@ -102,6 +102,8 @@ int crypto_evp_run(const struct crypto_cipher_job *j, struct err *e)
 	bool ok;
 	int r;
 
+	if (!l)
+		return err_set(e, -EOPNOTSUPP, "libcrypto has no %s", j->cipher->spec);
 	r = new_essiv(j, &essiv, e);
 	if (r)
 		return r;

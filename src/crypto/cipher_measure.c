@@ -74,6 +74,9 @@ int crypto_cipher_measure(const char *spec, size_t key_bytes, size_t bytes, doub
 	_cleanup_secret_ struct secret *key = NULL;
 	_cleanup_free_ unsigned char *buf = NULL;
 	struct crypto_cipher c;
+	struct crypto_cipher_job job = { .cipher = &c,
+					 .len = CHUNK_BYTES,
+					 .unit_bytes = CHUNK_BYTES };
 	int r;
 
 	r = crypto_cipher_check(spec, key_bytes, false, e);
@@ -87,10 +90,7 @@ int crypto_cipher_measure(const char *spec, size_t key_bytes, size_t bytes, doub
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory to measure a cipher");
 	memset(buf, 0, CHUNK_BYTES);
-	return measure(&(struct crypto_cipher_job){ .cipher = &c,
-						    .key = key,
-						    .buf = buf,
-						    .len = CHUNK_BYTES,
-						    .unit_bytes = CHUNK_BYTES },
-		       chunks, ret_enc, ret_dec, e);
+	job.key = key;
+	job.buf = buf;
+	return measure(&job, chunks, ret_enc, ret_dec, e);
 }

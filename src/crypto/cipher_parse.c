@@ -51,8 +51,8 @@ static bool parse_essiv_template(const char *text, size_t len, struct crypto_cip
 	const char *comma;
 	int n;
 
-	if (len <= skip + 1 || strncmp(text, head, skip) || text[len - 1] != ')' ||
-	    strcmp(c->iv, "plain64"))
+	if (len <= skip + 1 || strncmp(text, head, skip) != 0 || text[len - 1] != ')' ||
+	    strcmp(c->iv, "plain64") != 0)
 		return false;
 	text += skip;
 	len -= skip + 1;

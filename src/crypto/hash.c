@@ -28,7 +28,7 @@ static void fetch_legacy(const char *name, struct crypto_evp_md *m)
 {
 	static const char *const providers[] = { "legacy", "default" };
 
-	if (strcasecmp(name, "whirlpool"))
+	if (strcasecmp(name, "whirlpool") != 0)
 		return;
 	m->own = OSSL_LIB_CTX_new();
 	if (!m->own)
@@ -79,7 +79,7 @@ void crypto_evp_md_close(struct crypto_evp_md *m)
 int crypto_hash_size(const char *name, size_t *ret_bytes, struct err *e)
 {
 	const struct crypto_sha *sha = crypto_sha_find(name);
-	struct crypto_evp_md m;
+	struct crypto_evp_md m = { 0 };
 	int r;
 
 	if (sha) {
@@ -97,7 +97,7 @@ int crypto_hash_size(const char *name, size_t *ret_bytes, struct err *e)
 static int hash_evp(const char *name, const struct crypto_iov *iov, size_t n, void *out,
 		    struct err *e)
 {
-	struct crypto_evp_md m;
+	struct crypto_evp_md m = { 0 };
 	EVP_MD_CTX *ctx;
 	bool ok;
 	int r;

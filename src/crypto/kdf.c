@@ -20,7 +20,7 @@ const char *crypto_pbkdf_name(enum crypto_pbkdf_type t)
 int crypto_pbkdf_type(const char *name, enum crypto_pbkdf_type *ret)
 {
 	for (unsigned int t = CRYPTO_PBKDF2; t <= CRYPTO_ARGON2ID; t++) {
-		if (strcmp(name, pbkdf_names[t]))
+		if (strcmp(name, pbkdf_names[t]) != 0)
 			continue;
 		*ret = (enum crypto_pbkdf_type)t;
 		return 0;

@@ -28,19 +28,26 @@ static const struct cgroup_version cgroup_v1 = {
 	{ "total_inactive_file ", "total_active_file " },
 };
 
+/* The number that @text starts with, blanks apart. */
+static bool leading_number(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	text += strspn(text, " \t");
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return !errno && end != text;
+}
+
 /* The number behind @name at the start of a line. */
 static bool find_number(const char *text, const char *name, uint64_t *ret)
 {
 	for (const char *line = text; line; line = strchr(line, '\n')) {
-		unsigned long long v;
-
 		line += *line == '\n';
-		if (strncmp(line, name, strlen(name)))
-			continue;
-		if (sscanf(line + strlen(name), "%llu", &v) != 1)
-			return false;
-		*ret = v;
-		return true;
+		if (!strncmp(line, name, strlen(name)))
+			return leading_number(line + strlen(name), ret);
 	}
 	return false;
 }
@@ -69,10 +76,10 @@ static int read_meminfo(const char *root, struct crypto_memory *m, struct err *e
 static uint64_t read_limit(const char *dir, const char *name, char *path, size_t cap)
 {
 	_cleanup_free_ char *text = NULL;
-	unsigned long long v;
+	uint64_t v;
 
 	snprintf(path, cap, "%s/%s", dir, name);
-	if (io_read_file(path, FILE_MAX_BYTES, &text, NULL) || sscanf(text, "%llu", &v) != 1 ||
+	if (io_read_file(path, FILE_MAX_BYTES, &text, NULL) || !leading_number(text, &v) ||
 	    v >= UNLIMITED_BYTES)
 		return UINT64_MAX;
 	return v;

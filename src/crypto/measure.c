@@ -75,7 +75,7 @@ static void spread_work(struct crypto_pbkdf *p, double work, uint32_t min, uint3
 	if (iterations > CRYPTO_ARGON2_MAX_ITERATIONS)
 		iterations = CRYPTO_ARGON2_MAX_ITERATIONS;
 	if (iterations * p->memory_kib > (double)CRYPTO_ARGON2_MAX_WORK_KIB)
-		iterations = (double)(CRYPTO_ARGON2_MAX_WORK_KIB / p->memory_kib);
+		iterations = (double)CRYPTO_ARGON2_MAX_WORK_KIB / p->memory_kib;
 	p->iterations = (uint32_t)iterations;
 }
 

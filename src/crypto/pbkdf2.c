@@ -100,7 +100,7 @@ static int pbkdf2_evp(const char *hash, const struct secret *in, const void *sal
 		      uint32_t iterations, void *out, size_t out_len, struct err *e)
 {
 	int rfc_limits_off = 1, r;
-	struct crypto_evp_md m;
+	struct crypto_evp_md m = { 0 };
 	OSSL_PARAM params[6], *p = params;
 	EVP_KDF *kdf;
 	EVP_KDF_CTX *ctx;

@@ -23,7 +23,7 @@ static uint32_t pbkdf2_cost(const char *hash)
 {
 	size_t i = 0;
 
-	while (pbkdf2_costs[i].hash && strcmp(hash, pbkdf2_costs[i].hash))
+	while (pbkdf2_costs[i].hash && strcmp(hash, pbkdf2_costs[i].hash) != 0)
 		i++;
 	return pbkdf2_costs[i].iterations;
 }
@@ -127,7 +127,7 @@ int crypto_pbkdf_fill(struct crypto_kdf *kdf, const struct crypto_pbkdf_request 
 		      struct crypto_pbkdf *ret, struct err *e)
 {
 	struct crypto_policy_machine m = { 0 };
-	struct crypto_pbkdf p;
+	struct crypto_pbkdf p = { 0 };
 	uint64_t available;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int r;

@@ -77,6 +77,75 @@ static int copies_of(const struct secret *s)
 	return searched > 5 ? found : -1;
 }
 
+/* Work far down the stack, so that what it leaves there isn't overwritten by the search. */
+#define DEEP(r, call)                                  \
+	do {                                           \
+		volatile unsigned char pad[64 * 1024]; \
+                                                       \
+		pad[0] = pad[sizeof(pad) - 1] = 1;     \
+		(r) = (call);                          \
+		pad[0] = 2;                            \
+	} while (0)
+
+static __attribute__((noinline)) int derive_deep(struct crypto_kdf *kdf,
+						 const struct crypto_pbkdf *p,
+						 const struct secret *pass, struct secret *key)
+{
+	int r;
+
+	DEEP(r, crypto_kdf_derive(kdf, p, pass, "0123456789abcdef0123456789abcdef", 32, key, NULL));
+	return r;
+}
+
+static __attribute__((noinline)) int run_deep(const struct crypto_cipher *c,
+					      const struct secret *key, bool encrypt, void *buf,
+					      size_t len)
+{
+	int r;
+
+	DEEP(r, crypto_cipher_run(c, key, encrypt, buf, len, 0, NULL));
+	return r;
+}
+
+static __attribute__((noinline)) int hash_deep(const char *name, const struct secret *s, void *out)
+{
+	int r;
+
+	DEEP(r, crypto_hash(name, &(struct crypto_iov){ s->data, s->len }, 1, out, NULL));
+	return r;
+}
+
+static __attribute__((noinline)) int copy_deep(const struct secret *s)
+{
+	unsigned char copy[32];
+	int r;
+
+	DEEP(r, 0);
+	memcpy(copy, s->data, sizeof(copy));
+	__asm__ volatile("" : : "r"(copy) : "memory");
+	return r;
+}
+
+static __attribute__((noinline)) int leave_copy_deep(const struct secret *s)
+{
+	int r;
+
+	DEEP(r, copy_deep(s));
+	return r;
+}
+
+/* The stack's residue is seen as well. */
+static void stack_control_is_found(void)
+{
+	_cleanup_secret_ struct secret *s = NULL;
+
+	if (sanitized())
+		SKIP_TEST("a sanitizer keeps copies of its own");
+	REQUIRE(!secret_random(32, &s, NULL));
+	CHECK_INT(leave_copy_deep(s), 0);
+	CHECK(copies_of(s) >= 1);
+}
+
 static void control_is_found(void)
 {
 	_cleanup_secret_ struct secret *s = NULL;
@@ -122,10 +191,7 @@ static void derivation_leaves_nothing(void)
 
 			REQUIRE(!secret_random(lengths[k], &pass, NULL));
 			REQUIRE(!secret_new(64, &key, NULL));
-			CHECK_INT(crypto_kdf_derive(kdf, &cases[i], pass,
-						    "0123456789abcdef0123456789abcdef", 32, key,
-						    NULL),
-				  0);
+			CHECK_INT(derive_deep(kdf, &cases[i], pass, key), 0);
 			CHECK_MSG(copies_of(pass) == 0, "passphrase of %zu bytes: %s %s", pass->len,
 				  crypto_pbkdf_name(cases[i].type), cases[i].hash);
 			CHECK_MSG(copies_of(key) == 0, "key: %s %s, passphrase of %zu bytes",
@@ -154,8 +220,8 @@ static void cipher_leaves_nothing(void)
 
 		REQUIRE(!secret_random(cases[i].key_bytes, &key, NULL));
 		REQUIRE(!crypto_cipher_parse(cases[i].spec, &c, NULL));
-		CHECK_INT(crypto_cipher_run(&c, key, true, buf, sizeof(buf), 0, NULL), 0);
-		CHECK_INT(crypto_cipher_run(&c, key, false, buf, sizeof(buf), 0, NULL), 0);
+		CHECK_INT(run_deep(&c, key, true, buf, sizeof(buf)), 0);
+		CHECK_INT(run_deep(&c, key, false, buf, sizeof(buf)), 0);
 		CHECK_MSG(copies_of(key) == 0, "%s", cases[i].spec);
 	}
 }
@@ -171,9 +237,7 @@ static void hash_leaves_nothing(void)
 		_cleanup_secret_ struct secret *s = NULL;
 
 		REQUIRE(!secret_random(40, &s, NULL));
-		CHECK_INT(crypto_hash(names[i], &(struct crypto_iov){ s->data, s->len }, 1, out,
-				      NULL),
-			  0);
+		CHECK_INT(hash_deep(names[i], s, out), 0);
 		CHECK_MSG(copies_of(s) == 0, "%s", names[i]);
 	}
 }
@@ -184,6 +248,7 @@ int main(void)
 	if (!window)
 		return 1;
 	RUN(control_is_found);
+	RUN(stack_control_is_found);
 	RUN(derivation_leaves_nothing);
 	RUN(cipher_leaves_nothing);
 	RUN(hash_leaves_nothing);

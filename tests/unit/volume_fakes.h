@@ -41,7 +41,7 @@ static struct {
 	int killed, unlocked_slots;
 	char warned[1024];
 	/* failures */
-	int steps, fail_at;
+	int steps, fail_at, closed_fd;
 	char failed[64];
 	/* what is held */
 	char held[16][64];

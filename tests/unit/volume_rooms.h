@@ -21,7 +21,7 @@ int __wrap_block_open(const char *path, uint32_t flags, struct block_device *ret
 			fake.block_flags[i] = flags | 1u << 31;
 			break;
 		}
-	*ret = (struct block_device){ .fd = -1,
+	*ret = (struct block_device){ .fd = 1000 + fake.steps,
 				      .file_fd = -1,
 				      .major = 8,
 				      .minor = 16,
@@ -52,9 +52,12 @@ int __wrap_block_drop_exclusive(struct block_device *d, struct err *e)
 {
 	int r = step("block_drop_exclusive", e);
 
-	if (!r)
-		d->exclusive = false;
-	return r;
+	if (r)
+		return r;
+	d->exclusive = false;
+	fake.closed_fd = d->fd; /* as the real one: another descriptor */
+	d->fd += 50;
+	return 0;
 }
 
 int __wrap_block_refresh_size(struct block_device *d, struct err *e)
@@ -498,6 +501,7 @@ int __wrap_luks_set_flags(const struct luks_io *io, struct luks_header *h, uint3
 
 	(void)h;
 	CHECK(io->writable);
+	CHECK_MSG(io->fd != fake.closed_fd, "the descriptor is closed");
 	if (!r)
 		fake.flags_set = flags;
 	return r;

@@ -115,6 +115,8 @@ build_image() {
 	cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$IMAGE/usr/lib/x86_64-linux-gnu/"
 	mkdir -p "$IMAGE/usr/lib/x86_64-linux-gnu/ossl-modules"
 	cp /usr/lib/x86_64-linux-gnu/ossl-modules/*.so "$IMAGE/usr/lib/x86_64-linux-gnu/ossl-modules/"
+	mkdir -p "$IMAGE/usr/lib/locale"
+	cp -r /usr/lib/locale/C.utf8 "$IMAGE/usr/lib/locale/"
 	echo 'root:x:0:0:root:/root:/bin/bash' >"$IMAGE/etc/passwd"
 	copy_modules "$root" "$version"
 	write_init

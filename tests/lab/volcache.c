@@ -19,10 +19,17 @@
 #define FILES_MAX 8
 #define BLOCK_BYTES 65536
 
+struct undo_record {
+	uint64_t offset, len;
+	unsigned char bytes[BLOCK_BYTES];
+};
+
+/* The record lies here and not on the stack: a guest kernel's thread has few pages of it. */
 struct cached_file {
 	dev_t dev;
 	ino_t ino;
 	int undo_fd;
+	struct undo_record record;
 };
 
 static struct cached_file files[FILES_MAX];
@@ -62,7 +69,7 @@ __attribute__((constructor)) static void start(void)
 	free(copy);
 }
 
-static const struct cached_file *find_file(int fd)
+static struct cached_file *find_file(int fd)
 {
 	struct stat st;
 	size_t i;
@@ -79,21 +86,17 @@ static const struct cached_file *find_file(int fd)
 /* One record for each block: a record cut short by the power cut was of a write not yet begun. */
 static void keep_old_bytes(int fd, uint64_t offset, uint64_t len)
 {
-	const struct cached_file *f = find_file(fd);
-	struct {
-		uint64_t offset, len;
-		unsigned char bytes[BLOCK_BYTES];
-	} record;
+	struct cached_file *f = find_file(fd);
 
 	while (f && len > 0) {
 		size_t part = len < BLOCK_BYTES ? len : BLOCK_BYTES;
-		size_t size = offsetof(__typeof__(record), bytes) + part;
+		size_t size = offsetof(struct undo_record, bytes) + part;
 
-		memset(record.bytes, 0, part); /* what is read beyond the end of the file */
-		record.offset = offset;
-		record.len = part;
-		if (syscall(SYS_pread64, fd, record.bytes, part, offset) < 0 ||
-		    syscall(SYS_write, f->undo_fd, &record, size) != (long)size)
+		memset(f->record.bytes, 0, part); /* what is read beyond the end of the file */
+		f->record.offset = offset;
+		f->record.len = part;
+		if (syscall(SYS_pread64, fd, f->record.bytes, part, offset) < 0 ||
+		    syscall(SYS_write, f->undo_fd, &f->record, size) != (long)size)
 			give_up("volcache");
 		offset += part;
 		len -= part;

@@ -78,13 +78,13 @@ static int copies_of(const struct secret *s)
 }
 
 /* Work far down the stack, so that what it leaves there isn't overwritten by the search. */
-#define DEEP(r, call)                                  \
-	do {                                           \
-		volatile unsigned char pad[64 * 1024]; \
-                                                       \
-		pad[0] = pad[sizeof(pad) - 1] = 1;     \
-		(r) = (call);                          \
-		pad[0] = 2;                            \
+#define DEEP(r, call)                                         \
+	do {                                                  \
+		unsigned char pad[64 * 1024];                 \
+                                                              \
+		__asm__ volatile("" : : "r"(pad) : "memory"); \
+		(r) = (call);                                 \
+		__asm__ volatile("" : : "r"(pad) : "memory"); \
 	} while (0)
 
 static __attribute__((noinline)) int derive_deep(struct crypto_kdf *kdf,
@@ -118,12 +118,10 @@ static __attribute__((noinline)) int hash_deep(const char *name, const struct se
 static __attribute__((noinline)) int copy_deep(const struct secret *s)
 {
 	unsigned char copy[32];
-	int r;
 
-	DEEP(r, 0);
 	memcpy(copy, s->data, sizeof(copy));
 	__asm__ volatile("" : : "r"(copy) : "memory");
-	return r;
+	return 0;
 }
 
 static __attribute__((noinline)) int leave_copy_deep(const struct secret *s)

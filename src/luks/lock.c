@@ -113,6 +113,8 @@ void luks_lock_release(struct luks_lock *l)
 	if (!flock(l->fd, LOCK_EX | LOCK_NB) && !fstat(l->fd, &st) && !stat(l->path, &path) &&
 	    st.st_ino == path.st_ino && st.st_dev == path.st_dev)
 		(void)unlink(l->path);
+	/* A child that was forked meanwhile shares the lock: closing alone wouldn't end it. */
+	(void)flock(l->fd, LOCK_UN);
 	close(l->fd);
 	l->fd = -1;
 }

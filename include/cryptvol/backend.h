@@ -217,3 +217,6 @@ int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_
 		     const char *path, struct err *e);
 int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_kind k,
 		     struct backend_use **ret, size_t *ret_n, struct err *e);
+/** backend_use_count - how many volumes have this use of @kind (all that are published to a node). */
+int backend_use_count(struct backend *b, enum backend_use_kind k, const char *path,
+		      uint64_t *ret, struct err *e);

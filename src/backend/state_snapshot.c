@@ -350,3 +350,24 @@ int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_
 	state_unlock(b);
 	return r;
 }
+
+int backend_use_count(struct backend *b, enum backend_use_kind k, const char *path, uint64_t *ret,
+		      struct err *e)
+{
+	sqlite3_stmt *s;
+	int r;
+
+	state_lock(b);
+	r = state_query(b, &s, e, "SELECT COUNT(*) FROM uses WHERE kind=? AND path=?", "it",
+			(int64_t)k, path);
+	if (!r) {
+		r = state_step(b, s, e);
+		if (r == 1) {
+			*ret = (uint64_t)sqlite3_column_int64(s, 0);
+			r = 0;
+		}
+		sqlite3_finalize(s);
+	}
+	state_unlock(b);
+	return r;
+}

@@ -16,7 +16,7 @@ enum csi_code csi_token_check(struct csi_call *call, const char *token, int32_t 
 {
 	if (max_entries < 0)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "max_entries: negative");
-	if (*token && !csi_id_plausible(token))
+	if (*token && !(csi_id_plausible(token) && csi_id_has_node(token)))
 		return csi_fail(call, CSI_ABORTED,
 				"starting_token: not one of ours; start the list again");
 	return CSI_OK;

@@ -25,6 +25,23 @@ static int find_use(struct csi_call *call, const char *id, const char *path,
 	return r ?: found;
 }
 
+static enum csi_code check_limit(struct csi_call *call, const char *node_id)
+{
+	int64_t limit = call->driver->config.max_volumes_per_node;
+	struct err e = { 0 };
+	uint64_t n;
+
+	if (!limit)
+		return CSI_OK;
+	if (backend_use_count(call->driver->backend, BACKEND_USE_NODE, node_id, &n, &e))
+		return csi_fail_err(call, &e, "node \"%s\"", node_id);
+	if (n >= (uint64_t)limit)
+		return csi_fail(call, CSI_RESOURCE_EXHAUSTED,
+				"node \"%s\" has its limit of %lld volumes", node_id,
+				(long long)limit);
+	return CSI_OK;
+}
+
 static enum csi_code publish(struct csi_call *call,
 			     const Csi__V1__ControllerPublishVolumeRequest *q,
 			     const struct csi_cap *cap)
@@ -48,9 +65,12 @@ static enum csi_code publish(struct csi_call *call,
 				"volume \"%s\" is published to node \"%s\"", q->volume_id, other);
 	if (r && r != -ENOENT)
 		return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	if (r)
+	if (r) {
+		if (check_limit(call, q->node_id))
+			return call->code;
 		r = backend_use_put(call->driver->backend, q->volume_id, BACKEND_USE_NODE, &use,
 				    &e);
+	}
 	return r ? csi_fail_err(call, &e, "volume \"%s\"", q->volume_id) : CSI_OK;
 }
 

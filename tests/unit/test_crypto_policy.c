@@ -178,8 +178,9 @@ static void measured(void)
 
 	REQUIRE(!crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL));
 	CHECK_MSG(!crypto_pbkdf_fill(kdf,
-				     &(struct crypto_pbkdf_request){
-					     .iter_time_ms = 20, .memory_kib = 512, .parallel = 1 },
+				     &(struct crypto_pbkdf_request){ .iter_time_ms = 150,
+								     .memory_kib = 512,
+								     .parallel = 1 },
 				     &p, &e),
 		  "%s", e.text);
 	CHECK_INT(p.memory_kib, 512);

@@ -97,7 +97,7 @@ static int resume_run(struct dm_control *c, const char *name, uint32_t device_fl
 int dm_resume(struct dm_control *c, const char *name, uint32_t device_flags, enum dm_udev_mode udev,
 	      struct err *e)
 {
-	dev_t dev;
+	dev_t dev = 0;
 	int r;
 
 	r = resume_run(c, name, device_flags, udev, &dev, e);
@@ -175,7 +175,7 @@ int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e)
 {
 	struct dm_mapping before, m;
-	dev_t dev;
+	dev_t dev = 0;
 	int r;
 
 	r = dm_query_info(c, name, &before, e);
@@ -219,7 +219,7 @@ static int rename_run(struct dm_control *c, const char *name, const char *new_na
 int dm_rename(struct dm_control *c, const char *name, const char *new_name, enum dm_udev_mode udev,
 	      struct err *e)
 {
-	dev_t dev;
+	dev_t dev = 0;
 	int r;
 
 	r = dm_name_valid(new_name, e);

@@ -156,7 +156,7 @@ int dm_query_instance(struct dm_control *c, const char *name, char ret[DM_INSTAN
 		      struct err *e)
 {
 	_cleanup_free_ char *text = NULL;
-	struct dm_mapping m;
+	struct dm_mapping m = { 0 };
 	uint64_t sequence;
 	char path[256];
 	int r;

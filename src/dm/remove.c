@@ -11,23 +11,23 @@
 /* Close events come just before the last user is really gone: look again so often at least. */
 #define LOOK_AGAIN_MS 50u
 
-/* First entry of /sys/dev/block/<dev>/holders, or "". */
-static void find_holder(const struct dm_control *c, dev_t dev, char *buf, size_t cap)
+/* First entry of /sys/dev/block/<dev>/holders. */
+static bool find_holder(const struct dm_control *c, dev_t dev, char *buf, size_t cap)
 {
 	char path[256];
 	struct dirent *d;
+	bool found = false;
 	DIR *dir;
 
-	*buf = '\0';
 	snprintf(path, sizeof(path), "%s/dev/block/%u:%u/holders", c->places->sysfs, major(dev),
 		 minor(dev));
 	dir = opendir(path);
 	if (!dir)
-		return;
-	while ((d = readdir(dir)))
-		if (d->d_name[0] != '.' && !text_copy(buf, cap, d->d_name))
-			break;
+		return false;
+	while (!found && (d = readdir(dir)))
+		found = d->d_name[0] != '.' && !text_copy(buf, cap, d->d_name);
 	closedir(dir);
+	return found;
 }
 
 /* One line of mountinfo: is the device mounted here, by number or (btrfs) by its node's name? */
@@ -56,19 +56,19 @@ static bool line_mounts(const char *line, dev_t dev, const char *node, char *buf
 	return true;
 }
 
-static void find_mount(const struct dm_control *c, dev_t dev, const char *name, char *buf,
+static bool find_mount(const struct dm_control *c, dev_t dev, const char *name, char *buf,
 		       size_t cap)
 {
 	_cleanup_free_ char *text = NULL;
 	char node[256], *line, *save = NULL;
 
-	*buf = '\0';
 	snprintf(node, sizeof(node), "%s/mapper/%s", c->places->dev, name);
 	if (io_read_file(c->places->mounts, 16u << 20, &text, NULL))
-		return;
+		return false;
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (line_mounts(line, dev, node, buf, cap))
-			return;
+			return true;
+	return false;
 }
 
 /* Is it held by something that stays? Then there is a sentence. */
@@ -76,11 +76,9 @@ static int held_for_good(const struct dm_control *c, const char *name, dev_t dev
 {
 	char who[256];
 
-	find_holder(c, dev, who, sizeof(who));
-	if (*who)
+	if (find_holder(c, dev, who, sizeof(who)))
 		return err_set(e, -EBUSY, "%s is in use: %s stands on it", name, who);
-	find_mount(c, dev, name, who, sizeof(who));
-	if (*who)
+	if (find_mount(c, dev, name, who, sizeof(who)))
 		return err_set(e, -EBUSY, "%s is in use: it is mounted on %s", name, who);
 	return 0;
 }

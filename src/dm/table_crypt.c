@@ -7,26 +7,26 @@
 #include <stdio.h>
 
 struct crypt_option {
+	const char *word; /* with ':' at its end: a value follows */
 	uint32_t flag;
-	const char *word;  /* with ':' at its end: a value follows */
 	uint32_t since[3]; /* version of the crypt target */
 };
 
 /* In the order in which cryptsetup writes them. */
 static const struct crypt_option options[] = {
-	{ DM_CRYPT_ALLOW_DISCARDS, "allow_discards", { 1, 11, 0 } },
-	{ DM_CRYPT_SAME_CPU_CRYPT, "same_cpu_crypt", { 1, 14, 0 } },
-	{ DM_CRYPT_SUBMIT_FROM_CRYPT_CPUS, "submit_from_crypt_cpus", { 1, 14, 0 } },
-	{ DM_CRYPT_NO_READ_WORKQUEUE, "no_read_workqueue", { 1, 22, 0 } },
-	{ DM_CRYPT_NO_WRITE_WORKQUEUE, "no_write_workqueue", { 1, 22, 0 } },
-	{ DM_CRYPT_IV_LARGE_SECTORS, "iv_large_sectors", { 1, 17, 0 } },
-	{ DM_CRYPT_HIGH_PRIORITY, "high_priority", { 1, 26, 0 } },
-	{ DM_CRYPT_SECTOR_SIZE, "sector_size:", { 1, 17, 0 } },
-	{ DM_CRYPT_INTEGRITY, "integrity:", { 1, 17, 0 } },
-	{ DM_CRYPT_INTEGRITY_KEY_SIZE, "integrity_key_size:", { 1, 27, 0 } },
+	{ "allow_discards", DM_CRYPT_ALLOW_DISCARDS, { 1, 11, 0 } },
+	{ "same_cpu_crypt", DM_CRYPT_SAME_CPU_CRYPT, { 1, 14, 0 } },
+	{ "submit_from_crypt_cpus", DM_CRYPT_SUBMIT_FROM_CRYPT_CPUS, { 1, 14, 0 } },
+	{ "no_read_workqueue", DM_CRYPT_NO_READ_WORKQUEUE, { 1, 22, 0 } },
+	{ "no_write_workqueue", DM_CRYPT_NO_WRITE_WORKQUEUE, { 1, 22, 0 } },
+	{ "iv_large_sectors", DM_CRYPT_IV_LARGE_SECTORS, { 1, 17, 0 } },
+	{ "high_priority", DM_CRYPT_HIGH_PRIORITY, { 1, 26, 0 } },
+	{ "sector_size:", DM_CRYPT_SECTOR_SIZE, { 1, 17, 0 } },
+	{ "integrity:", DM_CRYPT_INTEGRITY, { 1, 17, 0 } },
+	{ "integrity_key_size:", DM_CRYPT_INTEGRITY_KEY_SIZE, { 1, 27, 0 } },
 	/* No parameter, but the form of the key. 1.15.0 has it; up to 1.18.0 a reload could lose
 	   it. */
-	{ DM_CRYPT_KEYRING, NULL, { 1, 18, 1 } },
+	{ NULL, DM_CRYPT_KEYRING, { 1, 18, 1 } },
 };
 
 /* These follow from the other members of struct dm_crypt. */
@@ -243,7 +243,7 @@ static int parse_option(struct dm_word w, struct dm_crypt *c)
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
 		size_t n = options[i].word ? strlen(options[i].word) : 0;
 
-		if (!n || w.len < n || memcmp(w.at, options[i].word, n))
+		if (!n || w.len < n || memcmp(w.at, options[i].word, n) != 0)
 			continue;
 		if (options[i].word[n - 1] == ':')
 			return parse_value(&options[i], (struct dm_word){ w.at + n, w.len - n }, c);

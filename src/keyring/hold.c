@@ -48,7 +48,7 @@ void keyring_link_close(int32_t link)
 int keyring_put(const char *description, const struct secret *key, struct keyring_hold *ret,
 		struct err *e)
 {
-	int32_t link, id;
+	int32_t link = 0, id;
 	int r;
 
 	r = keyring_link_open(&link, e);

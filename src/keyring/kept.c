@@ -126,7 +126,7 @@ static int fill_ring(int32_t ring, const char *dm_uuid, const char *description,
 
 static int make_ring(const char *name, int32_t *ret, struct err *e)
 {
-	int32_t old, ring;
+	int32_t old = 0, ring;
 	int r;
 
 	r = find_ring(name, &old, e);
@@ -268,7 +268,7 @@ int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_h
 int keyring_revoke_kept(const char *dm_name, struct err *e)
 {
 	char name[NAME_BYTES];
-	int32_t ring, link;
+	int32_t ring = 0, link = 0;
 	int r;
 
 	r = ring_name(dm_name, name, e);

@@ -17,9 +17,9 @@ MAP = "src/libcryptvol.map"
 PREFIXES = {
     "base": ("base_", "io_", "log_", "text_"), "err": ("err_",), "secret": ("secret_",), "crypto": ("crypto_",),
     "luks": ("luks_",), "dm": ("dm_",), "keyring": ("keyring_",), "block": ("block_",), "fs": ("fs_",), "mount": ("fs_",),
-    "volume": ("volume_",),
+    "volume": ("volume_",), "backup": ("backup_",),
 }
-PROGRAM_FACES = {"backend", "backup"}
+PROGRAM_FACES = {"backend"}
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 # ... name(parameters) [attributes];   at the outermost level
 DECLARATION = re.compile(r"(?:^|[\s*])([a-z_][a-z0-9_]*)\s*\((?!\*)")

@@ -4,6 +4,11 @@
 
 #include <cryptvol/fs.h>
 
+#include <fcntl.h>
+
+/* Both header copies and the keyslots area at their largest. */
+#define METADATA_MAX_BYTES (2ll * LUKS_HEADER_MAX_BYTES + LUKS_KEYSLOTS_AREA_MAX_BYTES)
+
 /* Does something else than LUKS stand here? Recovery must not write over it. */
 static int check_foreign(int fd, struct err *e)
 {
@@ -40,6 +45,9 @@ int volume_read_header(const struct volume_env *env, const struct luks_io *io, c
 			    "metadata locks are off: no other program may use %s, and a damaged "
 			    "header copy is not repaired",
 			    path);
+	/* A device that is mapped keeps its page cache, which knows nothing of writes that went
+	 * another way: into the image file below a loop device, or by another host. */
+	(void)posix_fadvise(io->fd, 0, METADATA_MAX_BYTES, POSIX_FADV_DONTNEED);
 	r = luks_load(io, &h, e);
 	if (r)
 		return err_wrap(e, r, "%s", path);

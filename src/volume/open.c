@@ -104,10 +104,15 @@ static int open_header(struct opening *x, struct err *e)
 	return r ? err_wrap(e, r, "header") : 0;
 }
 
+static const struct block_device *metadata_device(const struct opening *x)
+{
+	return x->o->where.header ? &x->header_dev : &x->data;
+}
+
 /* Read once; offsets, ciphers and digests all come from this copy. */
 static int load_header(struct opening *x, struct err *e)
 {
-	const struct block_device *d = x->o->where.header ? &x->header_dev : &x->data;
+	const struct block_device *d = metadata_device(x);
 	bool cut;
 	int r;
 
@@ -252,6 +257,7 @@ static int map(struct opening *x, struct err *e)
 	r = block_drop_exclusive(&x->data, e); /* the claim is device-mapper's now */
 	if (r)
 		return r;
+	x->io.fd = block_metadata_fd(metadata_device(x)); /* the descriptor is another */
 	r = dm_create(x->dm, x->o->name, x->dm_uuid, &x->table,
 		      x->table.readonly ? DM_DEVICE_READONLY : 0, x->env->udev, e);
 	if (r)

@@ -47,7 +47,8 @@ static int warn_and_confirm(struct cli *c)
 		cli_warn("WARNING: Device %s already contains a '%s' %s signature.", device,
 			 found.found[i].type,
 			 found.found[i].partition_table ? "partition" : "superblock");
-	return cli_confirm(c, "This will overwrite data on %s irrevocably.", device);
+	r = cli_confirm(c, "This will overwrite data on %s irrevocably.", device);
+	return r ? -EINVAL : 0; /* cryptsetup's exit status for "no" */
 }
 
 static uint32_t key_bytes(const struct cli *c)

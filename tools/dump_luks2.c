@@ -47,6 +47,23 @@ static void print_config(const struct luks_header *h)
 	printf("\n");
 }
 
+/* What only a device with OPAL knows how to use. */
+static void print_opal(const struct luks_segment *s)
+{
+	const char *number = luks_member_text(s->raw, "opal_segment_number", 0),
+		   *key_bytes = luks_member_text(s->raw, "opal_key_size", 0),
+		   *length = luks_member_text(s->raw, "opal_segment_size", 0);
+	uint32_t bytes;
+
+	printf("\tHW OPAL encryption:\n");
+	if (number)
+		printf("\t\tOPAL segment number: %s\n", number);
+	if (key_bytes && !text_parse_u32(key_bytes, &bytes))
+		printf("\t\tOPAL key: %u bits\n", bytes * 8);
+	if (length)
+		printf("\t\tOPAL segment length: %s [bytes]\n", length);
+}
+
 static void print_segment(const struct luks_segment *s)
 {
 	const char *flag;
@@ -57,14 +74,15 @@ static void print_segment(const struct luks_segment *s)
 		printf("\tlength: (whole device)\n");
 	else
 		printf("\tlength: %" PRIu64 " [bytes]\n", s->size_bytes);
-	if (s->encryption[0])
-		printf("\tcipher: %s\n", s->encryption);
+	printf("\tcipher: %s\n", s->encryption[0] ? s->encryption : "(no SW encryption)");
 	if (s->sector_size_bytes)
 		printf("\tsector: %u [bytes]\n", s->sector_size_bytes);
 	if (s->integrity)
 		printf("\tintegrity: %s\n", s->integrity_type);
 	if (s->integrity && s->integrity_key_bytes)
 		printf("\tintegrity key size: %u [bits]\n", s->integrity_key_bytes * 8);
+	if (s->type == LUKS_SEGMENT_OPAL || s->type == LUKS_SEGMENT_OPAL_CRYPT)
+		print_opal(s);
 	for (size_t i = 0; (flag = luks_member_text(s->raw, "flags", i)); i++)
 		printf("%s%s", i ? ", " : "\tflags : ", flag);
 	printf("%s\n", luks_member_text(s->raw, "flags", 0) ? "\n" : "");

@@ -78,7 +78,9 @@ static int read_line(int fd, uint64_t size_bytes, struct secret **ret, struct er
 	return 0;
 }
 
-static int read_whole(int fd, uint64_t size_bytes, struct secret **ret, struct err *e)
+/* An empty key file is an empty key, where it is a file indeed. */
+static int read_whole(int fd, uint64_t size_bytes, bool may_be_empty, struct secret **ret,
+		      struct err *e)
 {
 	_cleanup_secret_ struct secret *s = NULL;
 	int r;
@@ -90,7 +92,7 @@ static int read_whole(int fd, uint64_t size_bytes, struct secret **ret, struct e
 		return err_set(e, r, "Cannot read requested amount of data.");
 	if (r)
 		return r;
-	if (!s->len)
+	if (!s->len && !may_be_empty)
 		return err_set(e, -ENODATA, "Nothing to read on input.");
 	*ret = s;
 	s = NULL;
@@ -100,19 +102,22 @@ static int read_whole(int fd, uint64_t size_bytes, struct secret **ret, struct e
 static int read_file(const struct key_source *src, struct secret **ret, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
+	struct stat st;
 	int r;
 
 	fd = open(src->file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (fd < 0)
 		return err_set(e, -EINVAL, "Failed to open key file %s: %s.", src->file,
 			       strerrordesc_np(errno));
+	if (fstat(fd, &st))
+		return err_sys(e, -errno, "Failed to stat key file %s", src->file);
 	if (isatty(fd))
 		return err_set(e, -EINVAL, "Failed to open key file %s: it is a terminal.",
 			       src->file);
 	r = skip(fd, src->offset_bytes, e);
 	if (r)
 		return r;
-	return read_whole(fd, src->size_bytes, ret, e);
+	return read_whole(fd, src->size_bytes, S_ISREG(st.st_mode), ret, e);
 }
 
 static int read_typed(const struct cli *c, const struct key_source *src, struct secret **ret,
@@ -150,7 +155,7 @@ int key_read(const struct cli *c, const struct key_source *s, struct secret **re
 	r = skip(STDIN_FILENO, s->offset_bytes, e);
 	if (r)
 		return r;
-	return s->file ? read_whole(STDIN_FILENO, s->size_bytes, ret, e)
+	return s->file ? read_whole(STDIN_FILENO, s->size_bytes, false, ret, e)
 		       : read_line(STDIN_FILENO, s->size_bytes, ret, e);
 }
 

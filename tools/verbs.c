@@ -141,7 +141,7 @@ const struct verb_alias cli_aliases[] = {
 	{ "loopaesOpen", "open", "loopaes" }, { "tcryptOpen", "open", "tcrypt" },
 	{ "bitlkOpen", "open", "bitlk" },     { "fvault2Open", "open", "fvault2" },
 	{ "luksClose", "close", NULL },	      { "remove", "close", NULL },
-	{ "plainClose", "close", NULL },      { "luksErase", "erase", NULL },
+	{ "luksErase", "erase", NULL },
 };
 const size_t cli_n_aliases = ARRAY_SIZE(cli_aliases);
 

@@ -31,12 +31,14 @@ static void xor_into(unsigned char *dst, const unsigned char *src, size_t len)
 		dst[i] ^= src[i];
 }
 
-/* Run the chain over the first 3999 stripes: @acc ends as what the last stripe hides the key under.
+/*
+ * Run the chain over the first 3999 stripes: @acc ends as what the last stripe hides the key under.
+ * Behind its
+ * @len bytes, @acc has room for a digest.
  */
 static int chain(const char *hash, const unsigned char *stripes, unsigned char *acc, size_t len,
 		 struct err *e)
 {
-	_cleanup_secret_ struct secret *tmp = NULL;
 	size_t hash_bytes;
 	int r;
 
@@ -45,10 +47,9 @@ static int chain(const char *hash, const unsigned char *stripes, unsigned char *
 		return r;
 	if (hash_bytes == 0 || hash_bytes > CRYPTO_HASH_MAX_BYTES)
 		return err_set(e, -EOPNOTSUPP, "the hash \"%s\" can't split keys", hash);
-	r = secret_new(CRYPTO_HASH_MAX_BYTES, &tmp, e);
 	for (size_t i = 0; !r && i < LUKS_AF_STRIPES - 1; i++) {
 		xor_into(acc, stripes + i * len, len);
-		r = diffuse(hash, hash_bytes, acc, len, tmp->data, e);
+		r = diffuse(hash, hash_bytes, acc, len, acc + len, e);
 	}
 	return r;
 }
@@ -61,7 +62,7 @@ int luks_af_split(const char *hash, const struct secret *key, struct secret *out
 
 	if (len == 0 || len > CRYPTO_KEY_MAX_BYTES || out->cap < len * LUKS_AF_STRIPES)
 		return err_set(e, -EINVAL, "a key of %zu bytes can't be split", len);
-	r = secret_new(len, &acc, e);
+	r = secret_new(len + CRYPTO_HASH_MAX_BYTES, &acc, e);
 	if (r)
 		return r;
 	r = crypto_random(out->data, head, e);
@@ -86,7 +87,7 @@ int luks_af_merge(const char *hash, const struct secret *in, size_t key_bytes, s
 	    in->len < key_bytes * LUKS_AF_STRIPES)
 		return err_set(e, -EINVAL, "a key of %zu bytes can't be merged from %zu bytes",
 			       key_bytes, in->len);
-	r = secret_new(key_bytes, &acc, e);
+	r = secret_new(key_bytes + CRYPTO_HASH_MAX_BYTES, &acc, e);
 	if (r)
 		return r;
 	r = chain(hash, in->data, acc->data, key_bytes, e);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A new header with its first keyslot (specification 4.1, 4.2). Order of writes: docs/FORMAT.md,
 // "Format, in general".
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "write.h"
@@ -143,7 +142,7 @@ static int plan_header(const struct luks_format *f, struct crypto_kdf *kdf, stru
 	p->h->header_bytes = p->g.header_bytes;
 	p->h->json_bytes = p->g.header_bytes - LUKS_BIN_HEADER_BYTES;
 	p->h->keyslots_bytes = p->g.keyslots_bytes;
-	p->h->seqid = FORMAT_SEQID - 1; /* luks_header_write counts on */
+	p->h->seqid = FORMAT_SEQID - 1; /* luks_header_encode counts on */
 	r = put_segment(f, &p->g, cipher, p->h, e);
 	if (!r)
 		r = put_names(f, p->h, e);
@@ -156,25 +155,27 @@ static int plan_header(const struct luks_format *f, struct crypto_kdf *kdf, stru
 	return r;
 }
 
-/* Both copies as bytes: the one who writes headers writes them into memory. */
+/* Both copies as bytes, and what a reader makes of them: that is what the caller gets. */
 static int plan_copies(struct plan *p, struct err *e)
 {
-	_cleanup_close_ int fd = memfd_create("header", MFD_CLOEXEC);
-	struct luks_io io = { .fd = fd, .writable = true, .no_locks = true };
-	size_t len = 2 * (size_t)p->g.header_bytes;
+	uint64_t device_bytes = 2 * p->g.header_bytes + p->g.keyslots_bytes;
+	struct luks_header *read;
 	int r;
 
-	if (fd < 0)
-		return err_sys(e, -errno, "no memory for a header");
-	if (ftruncate(fd, (off_t)(len + p->g.keyslots_bytes)))
-		return err_sys(e, -errno, "no memory for a header");
-	r = luks_header_write(&io, p->h, true, e);
-	if (r)
-		return r;
-	p->copies = luks_block_alloc(len);
+	/* A header file may still be too short: it will grow. */
+	if (device_bytes < p->device_bytes)
+		device_bytes = p->device_bytes;
+	p->copies = luks_block_alloc(2 * (size_t)p->g.header_bytes);
 	if (!p->copies)
 		return err_set(e, -ENOMEM, "no memory for a header");
-	return io_pread_full(fd, p->copies, len, 0, e);
+	r = luks_header_encode(p->h, device_bytes, p->copies, e);
+	if (!r)
+		r = luks_parse(p->copies, 2 * (size_t)p->g.header_bytes, device_bytes, &read, e);
+	if (r)
+		return r;
+	luks_free(p->h);
+	p->h = read;
+	return 0;
 }
 
 static int plan_all(const struct luks_io *io, const struct luks_format *f, struct crypto_kdf *kdf,
@@ -308,7 +309,6 @@ static int write_plan(const struct luks_io *io, const struct luks_format *f, str
 int luks_format(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_format *f,
 		struct luks_header **ret, struct err *e)
 {
-	const struct luks_io quiet = { .fd = io->fd, .no_locks = true, .direct = io->direct };
 	struct luks_lock lock = { .fd = -1 };
 	struct plan p = { 0 };
 	bool grow = false;
@@ -319,11 +319,12 @@ int luks_format(const struct luks_io *io, struct crypto_kdf *kdf, const struct l
 		r = luks_lock_take(io->fd, true, &lock, e);
 	if (!r) {
 		r = write_plan(io, f, &p, grow, e);
-		/* What counts is what a reader finds. */
-		if (!r)
-			r = luks_load(&quiet, ret, e);
 		if (!io->no_locks)
 			luks_lock_release(&lock);
+	}
+	if (!r) {
+		*ret = p.h;
+		p.h = NULL;
 	}
 	plan_free(&p);
 	return r;

@@ -6,6 +6,7 @@
 #define OLD_END_MAX_BYTES (2ull * LUKS_HEADER_MAX_BYTES + LUKS_KEYSLOTS_AREA_MAX_BYTES)
 #define CHUNK_BYTES (1024u * 1024)
 #define MAGIC_BYTES 6
+#define NEAR_BYTES (128u * 1024 + LUKS_BLOCK_BYTES) /* the first five places */
 
 static const unsigned char magic_primary[MAGIC_BYTES] = { 'L', 'U', 'K', 'S', 0xba, 0xbe };
 static const unsigned char magic_secondary[MAGIC_BYTES] = { 'S', 'K', 'U', 'L', 0xba, 0xbe };
@@ -65,33 +66,44 @@ static void find_live(const struct luks_io *io, const unsigned char *primary, st
 		old->end_bytes = OLD_END_MAX_BYTES;
 }
 
+/* The first five places lie so close together that one read serves them. */
+static int read_place(const struct luks_io *io, unsigned int i, uint64_t device_bytes,
+		      unsigned char *buf, const unsigned char **ret_block, struct err *e)
+{
+	uint64_t offset = luks_probe_offset(i);
+	size_t len = block_len(offset, device_bytes);
+
+	if (i == 0)
+		len = device_bytes < NEAR_BYTES ? (size_t)(device_bytes & ~511ull) : NEAR_BYTES;
+	*ret_block = offset < NEAR_BYTES ? buf + offset : buf + NEAR_BYTES;
+	if (i != 0 && offset < NEAR_BYTES)
+		return 0;
+	memset(buf + NEAR_BYTES, 0, LUKS_BLOCK_BYTES);
+	return io_pread_full(io->fd, i == 0 ? buf : buf + NEAR_BYTES, len, offset, e);
+}
+
 int luks_old_find(const struct luks_io *io, struct luks_old *ret, struct err *e)
 {
-	_cleanup_free_ unsigned char *primary = luks_block_alloc(LUKS_BLOCK_BYTES);
-	_cleanup_free_ unsigned char *block = luks_block_alloc(LUKS_BLOCK_BYTES);
+	_cleanup_free_ unsigned char *buf = luks_block_alloc(NEAR_BYTES + LUKS_BLOCK_BYTES);
+	const unsigned char *block;
 	struct luks_old old = { 0 };
 	uint64_t device_bytes;
 	bool any = false;
 	int r;
 
-	if (!block || !primary)
+	if (!buf)
 		return err_set(e, -ENOMEM, "no memory to look for old headers");
 	r = io_size(io->fd, &device_bytes, e);
 	for (unsigned int i = 0; i < LUKS_PROBES && !r; i++) {
-		uint64_t offset = luks_probe_offset(i);
-		size_t len = block_len(offset, device_bytes);
-		unsigned char *to = i == 0 ? primary : block;
-
-		if (len == 0)
-			break;
-		r = io_pread_full(io->fd, to, len, offset, e);
+		r = read_place(io, i, device_bytes, buf, &block, e);
 		if (r)
 			return err_wrap(e, r, "looking for old headers");
-		old.magic[i] = !memcmp(to, i == 0 ? magic_primary : magic_secondary, MAGIC_BYTES);
+		old.magic[i] = !memcmp(block, i == 0 ? magic_primary : magic_secondary,
+				       MAGIC_BYTES);
 		any |= old.magic[i];
 	}
 	if (!r && any)
-		find_live(io, primary, &old);
+		find_live(io, buf, &old);
 	if (!r)
 		*ret = old;
 	return r;
@@ -114,21 +126,23 @@ static int zero_magic(const struct luks_io *io, uint64_t offset, uint64_t device
 static int forget_some(const struct luks_io *io, const struct luks_old *old, bool live,
 		       struct err *e)
 {
-	_cleanup_free_ unsigned char *block = luks_block_alloc(LUKS_BLOCK_BYTES);
+	_cleanup_free_ unsigned char *block = NULL;
+	unsigned int n = 0;
 	uint64_t device_bytes;
-	bool any = false;
 	int r;
 
+	for (unsigned int i = 0; i < LUKS_PROBES; i++)
+		n += old->magic[i] && old->live[i] == live;
+	if (n == 0)
+		return 0;
+	block = luks_block_alloc(LUKS_BLOCK_BYTES);
 	if (!block)
 		return err_set(e, -ENOMEM, "no memory to remove an old header");
 	r = io_size(io->fd, &device_bytes, e);
-	for (unsigned int i = 0; i < LUKS_PROBES && !r; i++) {
-		if (!old->magic[i] || old->live[i] != live)
-			continue;
-		r = zero_magic(io, luks_probe_offset(i), device_bytes, block, e);
-		any = true;
-	}
-	if (!r && any)
+	for (unsigned int i = 0; i < LUKS_PROBES && !r; i++)
+		if (old->magic[i] && old->live[i] == live)
+			r = zero_magic(io, luks_probe_offset(i), device_bytes, block, e);
+	if (!r)
 		r = io_fsync(io->fd, e);
 	return r ? err_wrap(e, r, "removing an old header") : 0;
 }

@@ -5,11 +5,10 @@
 
 /* Parse back what is going to be written, so that nothing can be written that we'd refuse to read.
  */
-static int check_text(const struct luks_io *io, const struct luks_header *h, const char *text,
+static int check_text(const struct luks_header *h, uint64_t device_bytes, const char *text,
 		      size_t len, struct luks_header **ret, struct err *e)
 {
 	_cleanup_luks_ struct luks_header *next = calloc(1, sizeof(*next));
-	uint64_t device_bytes;
 	int r;
 
 	if (!next)
@@ -19,9 +18,7 @@ static int check_text(const struct luks_io *io, const struct luks_header *h, con
 	next->luks1 = NULL;
 	next->n_keyslots = next->n_digests = next->n_segments = next->n_tokens = 0;
 	next->seqid = h->seqid + 1;
-	r = io_size(io->fd, &device_bytes, e);
-	if (!r)
-		r = luks_metadata_parse(text, len, next, e);
+	r = luks_metadata_parse(text, len, next, e);
 	if (!r)
 		r = luks_rules_check(next, device_bytes, e);
 	if (r)
@@ -94,6 +91,7 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 	_cleanup_luks_ struct luks_header *next = NULL;
 	_cleanup_free_ char *text = NULL;
 	struct luks_header old;
+	uint64_t device_bytes;
 	size_t len;
 	int r;
 
@@ -101,7 +99,9 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 		return err_set(e, -EOVERFLOW, "the header's sequence number can't grow");
 	r = luks_metadata_serialize(h, &text, &len, e);
 	if (!r)
-		r = check_text(io, h, text, len, &next, e);
+		r = io_size(io->fd, &device_bytes, e);
+	if (!r)
+		r = check_text(h, device_bytes, text, len, &next, e);
 	if (!r)
 		r = write_copies(io, next, text, len, whole, e);
 	if (r)
@@ -112,4 +112,31 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 	*h = *next;
 	*next = old;
 	return 0;
+}
+
+int luks_header_encode(const struct luks_header *h, uint64_t device_bytes, void *ret, struct err *e)
+{
+	_cleanup_luks_ struct luks_header *next = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t len, sum_len;
+	int r;
+
+	r = luks_metadata_serialize(h, &text, &len, e);
+	if (!r)
+		r = check_text(h, device_bytes, text, len, &next, e);
+	for (int copy = COPY_PRIMARY; copy <= COPY_SECONDARY && !r; copy++) {
+		uint8_t *area = (uint8_t *)ret + (copy == COPY_PRIMARY ? 0 : next->header_bytes);
+		struct bin_header *bin = (struct bin_header *)area;
+		uint8_t *json = area + sizeof(*bin);
+		size_t json_bytes = (size_t)next->header_bytes - sizeof(*bin);
+
+		memset(json, 0, json_bytes);
+		memcpy(json, text, len);
+		r = crypto_random(next->copies[copy].salt, sizeof(next->copies[copy].salt), e);
+		if (r)
+			break;
+		fill_bin(bin, next, copy);
+		r = luks_bin_checksum(bin, json, json_bytes, bin->checksum, &sum_len, e);
+	}
+	return r;
 }

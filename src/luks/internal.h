@@ -61,6 +61,13 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 int luks_lock_take_name(const char *dir, const char *name, bool exclusive, struct luks_lock *ret,
 			struct err *e);
 
+/**
+ * luks_header_encode - both copies of a new header as bytes, one behind the other, with fresh
+ * salts; seqid + 1, rules checked. @ret[2 * h->header_bytes].
+ */
+int luks_header_encode(const struct luks_header *h, uint64_t device_bytes, void *ret,
+		       struct err *e);
+
 /* ---- areas and keys ---- */
 
 /** luks_area_find - first gap of @bytes in the keyslots area; -ENOSPC. */

@@ -18,11 +18,22 @@ static bool all_zero(const unsigned char *p, size_t len)
 	return !len || (!p[0] && !memcmp(p, p + 1, len - 1));
 }
 
+/* Where the next data of an image file is; of anything that has no holes, just here. */
+static uint64_t skip_hole(int fd, uint64_t from, uint64_t to)
+{
+	off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? to : from;
+	return (uint64_t)data < to ? (uint64_t)data : to;
+}
+
 static int read_range(int fd, unsigned char *buf, uint64_t from, uint64_t to, bool *blank,
 		      struct err *e)
 {
 	int r = 0;
 
+	from = skip_hole(fd, from, to);
 	while (!r && from < to) {
 		size_t n = to - from < CHUNK_BYTES ? (size_t)(to - from) : CHUNK_BYTES;
 

@@ -255,7 +255,7 @@ static void unreadable_is_an_error(void)
 	struct err e = { 0 };
 	size_t n = 99;
 
-	REQUIRE(fd >= 0 && wo >= 0);
+	REQUIRE(fd >= 0 && wo >= 0 && pwrite(fd, "x", 1, 1 << 20) == 1);
 	CHECK(fs_probe(wo, true, &s, &e) < 0);
 	CHECK(e.text[0]);
 	CHECK_INT(s.n, 99);

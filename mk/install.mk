@@ -27,3 +27,9 @@ install: all ## install the CLI, the library, its headers and the man pages
 uninstall: ## remove what install made
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/cryptvol 2>/dev/null
+
+# The .pc file names the folders: another PREFIX makes it anew.
+PREFIX_TEXT := $(PREFIX) $(LIBDIR) $(INCLUDEDIR)
+$(O)/prefix.stamp: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(PREFIX_TEXT)' | cmp -s - $@ || printf '%s\n' '$(PREFIX_TEXT)' >$@
+$(O)/libcryptvol.pc: $(O)/prefix.stamp

@@ -14,13 +14,15 @@ trap 'rm -rf "$dir"' EXIT
 fails=0
 
 check() {
-	local name=$1
+	local name=$1 status
 	shift
-	if "$@" >"$dir/output" 2>&1; then
+	"$@" >"$dir/output" 2>&1
+	status=$?
+	if [ $status = 0 ]; then
 		echo "ok $name"
 	else
 		sed 's/^/    /' "$dir/output"
-		echo "FAIL $name: status $?: $*"
+		echo "FAIL $name: status $status: $*"
 		fails=1
 	fi
 }

@@ -24,14 +24,23 @@ static void print_units(const char *title, uint64_t sectors)
 	       sectors << SECTOR_SHIFT);
 }
 
+/* cryptsetup prints a blank behind each flag, but not behind no_write_workqueue at the end. */
 static void print_flags(uint32_t flags)
 {
+	const char *behind = " ";
+
 	if (!flags)
 		return;
 	printf("  flags:   ");
-	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++)
-		if (flags & flag_names[i].flag)
-			printf("%s ", flag_names[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(flag_names); i++) {
+		if (!(flags & flag_names[i].flag))
+			continue;
+		if (flag_names[i].flag == LUKS_FLAG_HIGH_PRIORITY ||
+		    (flag_names[i].flag == LUKS_FLAG_NO_WRITE_WORKQUEUE &&
+		     !(flags & LUKS_FLAG_HIGH_PRIORITY)))
+			behind = "";
+		printf("%s%s", flag_names[i].name, behind);
+	}
 	printf("\n");
 }
 

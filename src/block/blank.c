@@ -75,7 +75,7 @@ int block_known_blank(int fd, uint64_t offset_bytes, uint64_t len_bytes, bool *r
 {
 	uint64_t size, end;
 	struct stat st;
-	bool blank;
+	bool blank = false;
 	int r;
 
 	if (__builtin_add_overflow(offset_bytes, len_bytes, &end) || offset_bytes % CHUNK_ALIGN ||

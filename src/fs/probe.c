@@ -123,7 +123,7 @@ static int probe_ambiguous(int fd, bool skip_luks, bool *ret, struct err *e)
 	int r;
 
 	r = fs_new_probe(fd, skip_luks, &p, e);
-	if (r)
+	if (!p)
 		return r;
 	r = blkid_do_safeprobe(p);
 	if (r == -1)
@@ -136,7 +136,7 @@ int fs_probe(int fd, bool skip_luks, struct fs_signatures *ret, struct err *e)
 {
 	_cleanup_probe_ blkid_probe p = NULL;
 	struct fs_signatures s = { 0 };
-	bool blank;
+	bool blank = false;
 	int r;
 
 	r = fs_read_places(fd, &blank, e);
@@ -148,7 +148,7 @@ int fs_probe(int fd, bool skip_luks, struct fs_signatures *ret, struct err *e)
 		r = probe_ambiguous(fd, skip_luks, &s.ambiguous, e);
 	if (!r)
 		r = fs_new_probe(fd, skip_luks, &p, e);
-	if (r)
+	if (!p)
 		return r;
 	for (int i = 0; i < FS_ROUNDS_MAX && s.n < FS_SIGNATURES_MAX; i++) {
 		r = blkid_do_probe(p);

@@ -10,7 +10,7 @@ static int find_left(int fd, bool skip_luks, struct fs_signature *ret, bool *ret
 	int r;
 
 	r = fs_new_probe(fd, skip_luks, &p, e);
-	if (r)
+	if (!p)
 		return r;
 	*ret_found = false;
 	for (int i = 0; i < FS_ROUNDS_MAX && !*ret_found; i++) {
@@ -27,7 +27,7 @@ int fs_wipe_signatures(int fd, bool skip_luks, size_t *ret_wiped, struct err *e)
 	_cleanup_probe_ blkid_probe p = NULL;
 	struct fs_signature s;
 	size_t wiped = 0;
-	bool blank, left = false;
+	bool blank = false, left = false;
 	int r;
 
 	r = fs_read_places(fd, &blank, e);
@@ -35,7 +35,7 @@ int fs_wipe_signatures(int fd, bool skip_luks, size_t *ret_wiped, struct err *e)
 		r = fs_new_probe(fd, skip_luks, &p, e);
 	if (r)
 		return r;
-	for (int i = 0; !blank && i < FS_ROUNDS_MAX; i++) {
+	for (int i = 0; p && i < FS_ROUNDS_MAX; i++) {
 		r = blkid_do_probe(p);
 		if (r)
 			break;

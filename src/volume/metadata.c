@@ -95,7 +95,7 @@ void volume_close_metadata(struct volume_metadata *m)
 int volume_load_header(const struct volume_env *env, const struct volume_where *w, bool readonly,
 		       struct luks_header **ret, struct err *e)
 {
-	struct volume_metadata m;
+	struct volume_metadata m = { 0 };
 	int r;
 
 	r = volume_open_metadata(env, w, readonly ? VOLUME_READ : VOLUME_RECOVER, &m, e);

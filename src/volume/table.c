@@ -114,15 +114,15 @@ static int fill_target(const struct luks_header *h, const struct luks_segment *s
 static int cut_table(struct dm_table *t, uint64_t size_sectors, struct err *e)
 {
 	struct dm_target *last = &t->targets[t->n_targets - 1];
+	uint64_t whole = last->start_sectors + last->len_sectors;
 
-	if (size_sectors > last->start_sectors + last->len_sectors)
+	if (size_sectors > whole)
 		return err_set(e, -EINVAL,
 			       "the mapping can't have %llu sectors: the volume has %llu",
-			       (unsigned long long)size_sectors,
-			       (unsigned long long)(last->start_sectors + last->len_sectors));
-	while (last->start_sectors >= size_sectors)
-		last--;
-	t->n_targets = (size_t)(last - t->targets) + 1;
+			       (unsigned long long)size_sectors, (unsigned long long)whole);
+	while (t->n_targets > 1 && t->targets[t->n_targets - 1].start_sectors >= size_sectors)
+		t->n_targets--;
+	last = &t->targets[t->n_targets - 1];
 	last->len_sectors = size_sectors - last->start_sectors;
 	if (last->type == DM_TARGET_CRYPT && last->crypt.sector_size_bytes > SECTOR_SIZE_BYTES &&
 	    last->len_sectors % (last->crypt.sector_size_bytes / SECTOR_SIZE_BYTES))
@@ -156,7 +156,7 @@ int volume_build_table(const struct luks_header *h, const struct volume_table_ho
 	}
 	if (!r && !t.n_targets)
 		r = err_set(e, -EBADMSG, "the header has no data segment");
-	if (!r && how->size_sectors)
+	if (!r && how->size_sectors && t.n_targets)
 		r = cut_table(&t, how->size_sectors, e);
 	if (r)
 		dm_table_free(&t);

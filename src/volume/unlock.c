@@ -74,6 +74,8 @@ static int give_key(struct volume_unlocked *u, struct secret **ret, struct err *
 		u->owned = NULL;
 		return 0;
 	}
+	if (!u->key)
+		return err_set(e, -EINVAL, "no key was unlocked");
 	r = secret_new(u->key->len, &s, e);
 	if (r)
 		return r;

@@ -60,7 +60,7 @@ losetup -d "$DISK"
 
 # Killed at any moment, the loop device goes with the process.
 for delay in 0.01 0.03 0.06 0.1; do
-	pass secret "$CRYPTVOL" open "$IMAGE" "$NAME" -d - 2>/dev/null &
+	"$CRYPTVOL" open "$IMAGE" "$NAME" -d - 2>/dev/null < <(printf secret) &
 	sleep $delay
 	kill -9 $! 2>/dev/null
 	wait $! 2>/dev/null

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define CIPHER_BYTES (4u * 1024 * 1024)
+#define CIPHER_BYTES (32u * 1024 * 1024)
 #define DEFAULT_TIME_MS 2000u
 
 static double seconds(void)
@@ -42,7 +42,7 @@ static int measure_pbkdf2(struct cli *c, const char *hash)
 	}
 	if (!r) /* the loop doubled once more after the last run */
 		printf("PBKDF2-%-9s %7.0f iterations per second for 256-bit key\n", hash,
-		       iterations / 2 / took);
+		       iterations / (2 * took));
 	return r;
 }
 
@@ -55,7 +55,7 @@ static int measure_argon2(struct cli *c, enum crypto_pbkdf_type type)
 		.memory_kib = cli_u32(c, OPT_PBKDF_MEMORY),
 		.parallel = cli_u32(c, OPT_PBKDF_PARALLEL),
 	};
-	struct crypto_pbkdf cost;
+	struct crypto_pbkdf cost = { 0 };
 	int r;
 
 	r = cli_kdf(c);

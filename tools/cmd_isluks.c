@@ -12,8 +12,8 @@ int cmd_isluks(struct cli *c)
 	_cleanup_luks_ struct luks_header *h = NULL;
 	int r;
 
-	if (c->type && strcmp(c->type, "luks") && strcmp(c->type, "luks1") &&
-	    strcmp(c->type, "luks2"))
+	if (c->type && strcmp(c->type, "luks") != 0 && strcmp(c->type, "luks1") != 0 &&
+	    strcmp(c->type, "luks2") != 0)
 		return err_set(&c->err, -EINVAL, "Type %s is not a LUKS type.", c->type);
 	r = cli_load(c, &h);
 	if (!r || is_a_device_error(r))

@@ -6,32 +6,45 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static void put(struct secret *text, const char *s)
+{
+	while (*s && text->len < text->cap)
+		text->data[text->len++] = (unsigned char)*s++;
+}
+
 /* "<title>xx xx ...\n", 16 bytes a line. */
-static int write_key(const char *title, const struct secret *key, struct err *e)
+static int format_key(const char *title, const struct secret *key, struct secret **ret,
+		      struct err *e)
 {
 	static const char digits[] = "0123456789abcdef";
-	_cleanup_secret_ struct secret *text = NULL;
-	size_t title_len = strlen(title), done = 0;
-	unsigned char *p;
+	struct secret *text;
 	int r;
 
-	r = secret_new(title_len + key->len * 3 + key->len / 16 * 3 + 1, &text, e);
+	r = secret_new(strlen(title) + key->len * 3 + key->len / 16 * 3 + 1, &text, e);
 	if (r)
 		return r;
-	p = text->data;
-	memcpy(p, title, title_len);
-	p += title_len;
+	put(text, title);
 	for (size_t i = 0; i < key->len; i++) {
-		if (i && i % 16 == 0) {
-			memcpy(p, "\n\t\t", 3);
-			p += 3;
-		}
-		*p++ = (unsigned char)digits[key->data[i] >> 4];
-		*p++ = (unsigned char)digits[key->data[i] & 15];
-		*p++ = ' ';
+		if (i && i % 16 == 0)
+			put(text, "\n\t\t");
+		text->data[text->len++] = (unsigned char)digits[key->data[i] >> 4];
+		text->data[text->len++] = (unsigned char)digits[key->data[i] & 15];
+		put(text, " ");
 	}
-	*p++ = '\n';
-	text->len = (size_t)(p - text->data);
+	put(text, "\n");
+	*ret = text;
+	return 0;
+}
+
+static int write_key(const char *title, const struct secret *key, struct err *e)
+{
+	_cleanup_secret_ struct secret *text = NULL;
+	size_t done = 0;
+	int r;
+
+	r = format_key(title, key, &text, e);
+	if (r)
+		return r;
 	fflush(stdout);
 	while (done < text->len) {
 		ssize_t n = write(STDOUT_FILENO, text->data + done, text->len - done);

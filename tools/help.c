@@ -33,7 +33,7 @@ static void print_aliases(const char *verb)
 		const struct verb_alias *a = &cli_aliases[i];
 
 		/* An alias for a type that is refused is there to be refused by name. */
-		if (strcmp(a->verb, verb) || (a->type && strcmp(a->type, "luks")))
+		if (strcmp(a->verb, verb) != 0 || (a->type && strcmp(a->type, "luks") != 0))
 			continue;
 		printf("%s%s", before, a->name);
 		before = ", ";

@@ -7,10 +7,16 @@ need dmsetup losetup keyctl
 need_target crypt
 PROBE=$BUILD/loopdev/dm_probe
 [ -x "$PROBE" ] || skip_all "there is no $PROBE"
+
+# "major:minor" of a device node
+number() {
+	local hex
+	hex=$(stat -Lc '%t:%T' "$1") && printf '%d:%d\n' "0x${hex%:*}" "0x${hex#*:}"
+}
 export DM_DISABLE_UDEV=1
 
 loop=$(make_loop 16M) loop2=$(make_loop 16M)
-dev=$(lsblk -no MAJ:MIN "$loop" | tr -d ' ') dev2=$(lsblk -no MAJ:MIN "$loop2" | tr -d ' ')
+dev=$(number "$loop") dev2=$(number "$loop2")
 a=cvkr$$-a b=cvkr$$-b
 description=cryptsetup:11111111-2222-3333-4444-555555555555-d0
 key1=$(printf '1%.0s' {1..128}) key2=$(printf '2%.0s' {1..128})
@@ -75,6 +81,8 @@ check_equal "no search finds a kept key" "" \
 # --- bound to name and UUID
 check_says "another dm UUID" "ENOKEY.*belongs to another volume" "$PROBE" find $a CRYPT-LUKS2-2-$a
 check_says "another name" "ENOKEY.*no key is kept for $a-x" "$PROBE" find $a-x CRYPT-LUKS2-1-$a
+check_says "a look finds no other either" "ENOKEY.*belongs to another volume" "$PROBE" kept $a CRYPT-LUKS2-2-$a
+check "a look finds its own" elsewhere "$PROBE" kept $a CRYPT-LUKS2-1-$a
 check "its own" elsewhere "$PROBE" find $a CRYPT-LUKS2-1-$a
 
 # --- a's key is gone, b's is there: b's must not be taken for it

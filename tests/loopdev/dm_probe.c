@@ -292,6 +292,11 @@ static int do_find(struct probe *p)
 	return r;
 }
 
+static int do_kept(struct probe *p)
+{
+	return keyring_check_kept(p->args[0], p->args[1], &p->e);
+}
+
 static int do_revoke(struct probe *p)
 {
 	return keyring_revoke_kept(p->args[0], &p->e);
@@ -351,6 +356,7 @@ static const struct {
 	{ "keep-create", 5, do_keep_create },
 	{ "grow", 2, do_grow },
 	{ "find", 2, do_find },
+	{ "kept", 2, do_kept },
 	{ "revoke", 1, do_revoke },
 	{ "residue", 2, do_residue },
 };

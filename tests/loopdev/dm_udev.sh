@@ -8,10 +8,16 @@ need dmsetup losetup udevadm
 need_target linear
 PROBE=$BUILD/loopdev/dm_probe
 [ -x "$PROBE" ] || skip_all "there is no $PROBE"
+
+# "major:minor" of a device node
+number() {
+	local hex
+	hex=$(stat -Lc '%t:%T' "$1") && printf '%d:%d\n' "0x${hex%:*}" "0x${hex#*:}"
+}
 unset DM_DISABLE_UDEV
 
 loop=$(make_loop 8M)
-dev=$(lsblk -no MAJ:MIN "$loop" | tr -d ' ')
+dev=$(number "$loop")
 n=cvud$$ m=cvud$$-new
 
 udevd=
@@ -98,7 +104,7 @@ check_equal "no link, too" "" "$(node $m)"
 mknod /dev/mapper/$n b 7 7
 check "a stale node" "$PROBE" -w 2000 create $n CV-UDEV-4 "0 2048 linear $dev 0"
 check_equal "is replaced" "$(dmsetup info -c --noheadings -o major,minor $n)" \
-	"$(stat -Lc '%Hr:%Lr' /dev/mapper/$n)"
+	"$(number /dev/mapper/$n)"
 check "remove, stale node and all" "$PROBE" -w 2000 remove $n
 check_equal "nothing there" no "$([ -e /dev/mapper/$n ] && echo yes || echo no)"
 
@@ -140,7 +146,7 @@ else
 	kill -STOP "$udevd"
 	quick "create while udevd is stuck" 8 "$PROBE" -w 1500 create $n CV-UDEV-6 "0 2048 linear $dev 0"
 	check_equal "the node is there" "$(dmsetup info -c --noheadings -o major,minor $n)" \
-		"$(stat -Lc '%Hr:%Lr' /dev/mapper/$n)"
+		"$(number /dev/mapper/$n)"
 	quick "with no cookie" 8 "$PROBE" -n -w 1500 reload $n "0 4096 linear $dev 0"
 	quick "remove while udevd is stuck" 8 "$PROBE" -w 1500 remove $n
 	check_equal "no node" no "$([ -L /dev/mapper/$n ] && echo yes || echo no)"
@@ -156,7 +162,7 @@ else
 	{ kill -KILL "$udevd" && wait "$udevd"; } 2>/dev/null
 	quick "udevd is killed meanwhile" 10 wait $probe
 	check_equal "the node is there, too" "$(dmsetup info -c --noheadings -o major,minor $n)" \
-		"$(stat -Lc '%Hr:%Lr' /dev/mapper/$n)"
+		"$(number /dev/mapper/$n)"
 	# --- its socket is still there
 	check "a socket that nobody listens on" test -S /run/udev/control
 	quick "remove with a dead udevd" 3 "$PROBE" remove $n

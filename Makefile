@@ -137,5 +137,5 @@ check-unit: $(UNIT_BIN) ## run the unit tests
 	@fail=0; for t in $(UNIT_BIN); do echo "== $$t"; $$t; r=$$?; [ $$r = 0 ] || [ $$r = 77 ] || fail=1; done; exit $$fail
 .PHONY: unit check-unit
 
--include $(wildcard mk/*.mk)
+include $(filter-out mk/check.mk,$(wildcard mk/*.mk)) mk/check.mk # check.mk lists what the others define
 -include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d)

@@ -97,6 +97,7 @@ bool volume_spec_is_null(const char *spec);
 
 struct volume_live {
 	struct dm_mapping info;
+	char instance[DM_INSTANCE_MAX]; /* this very mapping: what its kept key is bound to */
 	struct dm_table table;
 	struct secret *hex;	       /* the key, where it stands in the table */
 	const struct dm_target *crypt; /* the first crypt target */
@@ -113,6 +114,8 @@ bool volume_live_key_in_keyring(const struct volume_live *l);
  */
 int volume_live_reach_key(const struct volume_live *l, const struct secret *given,
 			  struct keyring_hold *ret, struct err *e);
+/** volume_live_needs_key - would volume_live_reach_key need a given key? Changes nothing. */
+bool volume_live_needs_key(const struct volume_live *l);
 /** volume_live_matches - does @h describe this mapping: UUID, cipher, offset, sector size? -ESTALE.
  */
 int volume_live_matches(const struct volume_live *l, const struct luks_header *h, struct err *e);

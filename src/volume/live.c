@@ -26,7 +26,9 @@ int volume_query_live(struct dm_control *dm, const char *name, struct volume_liv
 	r = dm_query_info(dm, name, &l.info, e);
 	if (r)
 		return r;
-	r = dm_query_table(dm, name, &l.table, &l.hex, e);
+	r = dm_query_instance(dm, name, l.instance, e);
+	if (!r)
+		r = dm_query_table(dm, name, &l.table, &l.hex, e);
 	if (r)
 		return r;
 	l.table.readonly = l.info.readonly;
@@ -88,7 +90,7 @@ int volume_live_reach_key(const struct volume_live *l, const struct secret *give
 	if (!description)
 		return 0; /* in the table itself, or a null cipher */
 	/* The kept key is the mapping's own for certain, so it goes first. */
-	r = keyring_find_kept(l->info.name, l->info.uuid, ret, e);
+	r = keyring_find_kept(l->info.name, l->instance, ret, e);
 	if (r != -ENOKEY)
 		return r;
 	*ret = (struct keyring_hold){ 0 };
@@ -102,6 +104,14 @@ int volume_live_reach_key(const struct volume_live *l, const struct secret *give
 			       description);
 	err_clear(e);
 	return keyring_put(description + sizeof(LOGON) - 1, given, ret, e);
+}
+
+bool volume_live_needs_key(const struct volume_live *l)
+{
+	bool several;
+
+	return key_description(l, &several) &&
+	       keyring_check_kept(l->info.name, l->instance, NULL) != 0;
 }
 
 static const struct luks_segment *first_crypt_segment(const struct luks_header *h)

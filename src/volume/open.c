@@ -217,7 +217,7 @@ static int put_key(struct opening *x, struct err *e)
 static int keep_key(struct opening *x, struct err *e)
 {
 	struct keyring_hold kept = { 0 };
-	char description[200];
+	char description[200], instance[DM_INSTANCE_MAX];
 	int r;
 
 	if (!x->hold.linked)
@@ -226,9 +226,11 @@ static int keep_key(struct opening *x, struct err *e)
 		return keyring_revoke_kept(x->o->name, e);
 	r = keyring_volume_key_description(x->header->uuid, (unsigned int)x->unlocked.digest,
 					   description, sizeof(description), e);
+	/* Bound to this very mapping: a later one of its name and UUID may have another key. */
 	if (!r)
-		r = keyring_put_kept(x->o->name, x->dm_uuid, description, x->unlocked.key, &kept,
-				     e);
+		r = dm_query_instance(x->dm, x->o->name, instance, e);
+	if (!r)
+		r = keyring_put_kept(x->o->name, instance, description, x->unlocked.key, &kept, e);
 	if (!r)
 		keyring_drop(&kept); /* the ring itself stays */
 	return r;

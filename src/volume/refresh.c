@@ -94,7 +94,7 @@ static int keep_key(struct refreshing *x, struct err *e)
 	char description[200], in_table[256];
 	int r;
 
-	r = keyring_find_kept(x->o->name, x->live.info.uuid, &x->hold, NULL);
+	r = keyring_find_kept(x->o->name, x->live.instance, &x->hold, NULL);
 	if (!r)
 		return 0;
 	if (!x->unlocked.key)
@@ -103,7 +103,7 @@ static int keep_key(struct refreshing *x, struct err *e)
 	r = keyring_volume_key_description(x->meta.header->uuid, (unsigned int)x->unlocked.digest,
 					   description, sizeof(description), e);
 	if (!r)
-		r = keyring_put_kept(x->o->name, x->live.info.uuid, description, x->unlocked.key,
+		r = keyring_put_kept(x->o->name, x->live.instance, description, x->unlocked.key,
 				     &x->hold, e);
 	if (r)
 		return r;

@@ -228,7 +228,6 @@ int volume_resize_needs_key(const struct volume_env *env, const char *name, bool
 			    struct err *e)
 {
 	_cleanup_dm_ struct dm_control *dm = NULL;
-	struct keyring_hold hold = { 0 };
 	struct volume_live l;
 	int r;
 
@@ -240,13 +239,7 @@ int volume_resize_needs_key(const struct volume_env *env, const char *name, bool
 		r = volume_query_live(dm, name, &l, e);
 	if (r)
 		return r;
-	r = volume_live_reach_key(&l, NULL, &hold, e);
-	if (!r || r == -ENOKEY) {
-		*ret = r == -ENOKEY;
-		r = 0;
-		err_clear(e);
-	}
-	keyring_drop(&hold);
+	*ret = volume_live_needs_key(&l);
 	volume_live_free(&l);
-	return r;
+	return 0;
 }

@@ -58,14 +58,12 @@ static int fill_table(const struct dm_table *t, struct volume_status *s, struct 
 	return fill_device(first, s, e);
 }
 
-static bool is_kept(const struct volume_status *s)
+static bool is_kept(struct dm_control *dm, const struct volume_status *s)
 {
-	struct keyring_hold hold = { 0 };
+	char instance[DM_INSTANCE_MAX];
 
-	if (!s->key_in_keyring || keyring_find_kept(s->dm.name, s->dm.uuid, &hold, NULL))
-		return false;
-	keyring_drop(&hold);
-	return true;
+	return s->key_in_keyring && !dm_query_instance(dm, s->dm.name, instance, NULL) &&
+	       !keyring_check_kept(s->dm.name, instance, NULL);
 }
 
 static int query(struct dm_control *dm, const char *name, struct volume_status *s, struct err *e)
@@ -84,7 +82,7 @@ static int query(struct dm_control *dm, const char *name, struct volume_status *
 		return r;
 	volume_dm_uuid_split(s->dm.uuid, s->type, s->uuid);
 	s->in_use = s->dm.open_count > 0;
-	s->key_kept = is_kept(s);
+	s->key_kept = is_kept(dm, s);
 	return 0;
 }
 

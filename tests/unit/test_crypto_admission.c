@@ -240,6 +240,11 @@ static void arenas_are_used_again(void)
 	crypto_admission_leave(kdf, &c);
 	CHECK_INT(kdf->idle_bytes, 0);
 	CHECK_INT(kdf->idle_count, 0);
+	/* unless the owner said so */
+	kdf->idle_max_bytes = UINT64_MAX;
+	REQUIRE(!crypto_admission_enter(kdf, 34 * MIB, &c, NULL));
+	crypto_admission_leave(kdf, &c);
+	CHECK_INT(kdf->idle_bytes, 34 * MIB);
 	crypto_kdf_free(kdf);
 	tree_remove(&t);
 }

@@ -13,6 +13,7 @@
 
 #define UUID "11111111-2222-3333-4444-555555555555"
 #define UUID_HEX "11111111222233334444555555555555"
+#define INSTANCE "CRYPT-LUKS2-" UUID_HEX "-vol 42" /* the mapping, by dm UUID and disk sequence number */
 #define KEY_BYTES 64u
 #define MIB (1024ull * 1024)
 #define FAIL_ERRNO (-EUCLEAN) /* what an injected failure gives: no code of ours makes it here */

@@ -256,6 +256,19 @@ int __wrap_dm_query_info(struct dm_control *c, const char *name, struct dm_mappi
 	return 0;
 }
 
+int __wrap_dm_query_instance(struct dm_control *c, const char *name, char ret[DM_INSTANCE_MAX],
+			     struct err *e)
+{
+	int r = step("dm_query_instance", e);
+
+	(void)c;
+	if (r)
+		return r;
+	CHECK_STR(name, "vol");
+	snprintf(ret, DM_INSTANCE_MAX, "%s", INSTANCE);
+	return 0;
+}
+
 int __wrap_dm_query_table(struct dm_control *c, const char *name, struct dm_table *ret,
 			  struct secret **ret_key, struct err *e)
 {
@@ -330,12 +343,23 @@ int __wrap_keyring_find_kept(const char *dm_name, const char *dm_uuid, struct ke
 	if (r)
 		return r;
 	CHECK_STR(dm_name, "vol");
-	CHECK_STR(dm_uuid, "CRYPT-LUKS2-" UUID_HEX "-vol");
+	CHECK_STR(dm_uuid, INSTANCE);
 	if (!fake.kept_ring)
 		return err_set(e, -ENOKEY, "none kept");
 	*ret = (struct keyring_hold){ .ring = 1, .kept = true, .linked = true };
 	hold("key");
 	return 0;
+}
+
+int __wrap_keyring_check_kept(const char *dm_name, const char *dm_uuid, struct err *e)
+{
+	int r = step("keyring_check_kept", e);
+
+	if (r)
+		return r;
+	CHECK_STR(dm_name, "vol");
+	CHECK_STR(dm_uuid, INSTANCE);
+	return fake.kept_ring ? 0 : err_set(e, -ENOKEY, "none kept");
 }
 
 void __wrap_keyring_drop(struct keyring_hold *h)

@@ -11,3 +11,8 @@ $(O)/loopdev/%: tests/loopdev/%.c $(LIB_A) $(O)/flags.stamp
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(LIB_A) $(LIBS)
 
 -include $(LOOPDEV_BIN:=.d)
+
+# The command under UBSan, for the guest (ASan and TSan don't run there).
+CHECK_BINARIES += $(O)/ubsan/cryptvol
+$(O)/ubsan/cryptvol: $(LIB_A) $(TOOL_OBJ)
+	$(Q)$(MAKE) O=$(O)/ubsan SAN=undefined $(O)/ubsan/cryptvol

@@ -105,6 +105,9 @@ int crypto_pbkdf_fill(struct crypto_kdf *kdf, const struct crypto_pbkdf_request 
 struct crypto_kdf_config {
 	uint64_t budget_bytes; /* 0 = no policy limit of the owner's; min() with cgroup memory.max
 				  and MemAvailable holds anyway */
+	uint64_t idle_bytes;   /* memory that may stay mapped for the next derivation; 0 = 256 MiB,
+				  at most half of what may be used. For a process that ends soon:
+				  UINT64_MAX */
 	const char *lock_dir;  /* directory of the host's admission lock file, NULL = this process
 				  only */
 };

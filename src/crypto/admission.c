@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-/* Never kept for later use: more than this, or more than half of what may be used at all. */
+/* Kept for later use unless the owner says otherwise: at most this, and half of what may be used.
+ */
 #define IDLE_MAX_BYTES (256 * MIB)
 /* Left to others: a sixteenth, but 2 to 32 MiB. */
 #define MARGIN_SHARE 16
@@ -95,10 +96,11 @@ static struct crypto_arena *reuse_arena(struct crypto_kdf *kdf, size_t bytes)
  * instead. */
 static struct crypto_arena *keep_arena(struct crypto_kdf *kdf, struct crypto_arena *a)
 {
-	uint64_t keep = kdf->limit_bytes / 2;
+	uint64_t keep = kdf->idle_max_bytes;
 
-	if (keep > IDLE_MAX_BYTES)
-		keep = IDLE_MAX_BYTES;
+	if (!keep)
+		keep = kdf->limit_bytes / 2 < IDLE_MAX_BYTES ? kdf->limit_bytes / 2
+							     : IDLE_MAX_BYTES;
 	if (!a->data || (kdf->idle_count >= kdf->waiting && kdf->idle_bytes + a->bytes > keep))
 		return a;
 	a->next = kdf->idle;

@@ -82,6 +82,7 @@ int crypto_kdf_new_at(const char *root, const struct crypto_kdf_config *c, struc
 		return err_set(e, -ENOMEM, "no memory for key derivations");
 	}
 	kdf->policy_bytes = c->budget_bytes;
+	kdf->idle_max_bytes = c->idle_bytes;
 	kdf->tail = &kdf->head;
 	pthread_mutex_init(&kdf->lock, NULL);
 	*ret = kdf;

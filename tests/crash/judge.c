@@ -333,7 +333,8 @@ static void save_state(struct judge *j, const char *path, const uint8_t *image)
 
 bool judge_oracle(struct judge *j, const struct judge_header *h, const uint8_t *image)
 {
-	char path[] = "/tmp/crashcheck-XXXXXX";
+	const char *dir = getenv("TMPDIR");
+	char path[256];
 	bool same = true;
 	int fd;
 
@@ -342,6 +343,7 @@ bool judge_oracle(struct judge *j, const struct judge_header *h, const uint8_t *
 	memcpy(j->oracle_key, h->key, HASH_BYTES);
 	j->oracle_left--;
 	j->oracle_asked++;
+	snprintf(path, sizeof(path), "%s/crashcheck-XXXXXX", dir ? dir : "/tmp");
 	fd = mkstemp(path);
 	if (fd < 0)
 		die(j, "temporary file");

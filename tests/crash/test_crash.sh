@@ -20,6 +20,7 @@ failed=0
 command -v cryptsetup >/dev/null || { echo "SKIP crash: no cryptsetup"; exit 77; }
 DIR=$(mktemp -d)
 trap 'rm -rf "$DIR"' EXIT
+export TMPDIR=$DIR
 
 # ---- images, made by cryptsetup: passphrases as crashcheck knows them ----
 CHEAP=(-q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-slot)

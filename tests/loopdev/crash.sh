@@ -9,7 +9,7 @@ need dmsetup losetup python3 cryptsetup blockdev
 need_target log-writes
 CHECK=$BUILD/crash/crashcheck
 [ -x "$CHECK" ] || skip_all "there is no $CHECK"
-export DM_DISABLE_UDEV=1
+export DM_DISABLE_UDEV=1 TMPDIR=$SCRATCH
 
 SIZE=$((1 << 20))
 SAMPLES=1500

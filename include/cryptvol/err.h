@@ -55,3 +55,19 @@ void err_clear(struct err *e);
 
 /** err_text - the sentence, or strerror of the code where none was set. Never NULL. */
 const char *err_text(const struct err *e);
+
+#ifdef CRYPTVOL_ANALYZE
+/* For static analyzers only (make lint): they can't see into err.c that the code comes back, and that
+ * it is negative, and would follow paths that don't exist. */
+#define ERR_KNOWN(call, code)                                                                      \
+	({                                                                                         \
+		int err_known_code = (code);                                                       \
+		call;                                                                              \
+		if (err_known_code >= 0)                                                           \
+			__builtin_unreachable();                                                   \
+		err_known_code;                                                                    \
+	})
+#define err_set(e, code, ...) ERR_KNOWN((err_set)((e), err_known_code, __VA_ARGS__), code)
+#define err_sys(e, code, ...) ERR_KNOWN((err_sys)((e), err_known_code, __VA_ARGS__), code)
+#define err_wrap(e, code, ...) ERR_KNOWN((err_wrap)((e), err_known_code, __VA_ARGS__), code)
+#endif

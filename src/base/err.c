@@ -13,7 +13,7 @@ static void err_vset(struct err *e, int code, const char *fmt, va_list ap)
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 }
 
-int err_set(struct err *e, int code, const char *fmt, ...)
+int(err_set)(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -25,7 +25,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	return code;
 }
 
-int err_sys(struct err *e, int code, const char *fmt, ...)
+int(err_sys)(struct err *e, int code, const char *fmt, ...)
 {
 	size_t n;
 	va_list ap;
@@ -41,7 +41,7 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 	return code;
 }
 
-int err_wrap(struct err *e, int code, const char *fmt, ...)
+int(err_wrap)(struct err *e, int code, const char *fmt, ...)
 {
 	char old[ERR_TEXT_MAX];
 	va_list ap;

@@ -149,7 +149,8 @@ int text_unhex(const char *s, void *ret, size_t cap, size_t *ret_len)
 		if (hex_value(s[i]) < 0)
 			return -EINVAL;
 	for (size_t i = 0; i < n / 2; i++)
-		out[i] = (uint8_t)(hex_value(s[2 * i]) << 4 | hex_value(s[2 * i + 1]));
+		out[i] = (uint8_t)((unsigned int)hex_value(s[2 * i]) << 4 |
+				   (unsigned int)hex_value(s[2 * i + 1]));
 	*ret_len = n / 2;
 	return 0;
 }

@@ -18,6 +18,7 @@ static int status_of(const char *path, struct loop_info64 *ret)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r;
 
+	memset(ret, 0, sizeof(*ret));
 	if (fd < 0)
 		return -errno;
 	r = ioctl(fd, LOOP_GET_STATUS64, ret) ? -errno : 0;
@@ -63,7 +64,7 @@ static int find(const char *file, char *ret_path, size_t cap, struct loop_info64
 
 int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e)
 {
-	struct loop_info64 info;
+	struct loop_info64 info = { 0 };
 
 	return find(file, ret_path, cap, &info, e);
 }
@@ -117,7 +118,7 @@ static int attach(const char *file, bool readonly, char *ret_path, size_t cap, s
 
 int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e)
 {
-	struct loop_info64 info;
+	struct loop_info64 info = { 0 };
 	int r;
 
 	r = find(file, ret_path, cap, &info, e);

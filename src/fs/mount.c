@@ -149,14 +149,14 @@ static void unescape(char *s)
 }
 
 struct line {
-	unsigned int major, minor;
+	uint32_t major, minor;
 	char *root, *target, *options, *type, *source;
 };
 
 /* "id parent major:minor root target options [optional ...] - type source super" (proc(5)) */
 static bool parse_line(char *text, struct line *l)
 {
-	char *save = NULL, *field[6], *dash, *rest, *device;
+	char *save = NULL, *field[6], *dash, *rest, *device, *colon;
 
 	dash = strstr(text, " - ");
 	if (!dash)
@@ -169,7 +169,11 @@ static bool parse_line(char *text, struct line *l)
 			return false;
 	}
 	device = field[2];
-	if (sscanf(device, "%u:%u", &l->major, &l->minor) != 2)
+	colon = strchr(device, ':');
+	if (!colon)
+		return false;
+	*colon = '\0';
+	if (text_parse_u32(device, &l->major) || text_parse_u32(colon + 1, &l->minor))
 		return false;
 	l->root = field[3];
 	l->target = field[4];

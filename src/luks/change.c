@@ -70,7 +70,7 @@ void luks_change_end(struct luks_change *c, struct luks_header *h, bool commit)
 {
 	struct luks_header old;
 
-	if (commit) {
+	if (commit && h) {
 		old = *h;
 		*h = *c->next;
 		*c->next = old;

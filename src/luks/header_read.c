@@ -123,12 +123,13 @@ static int text_length(struct header_copy *c)
 
 static int parse_copy(const struct header_source *src, struct header_copy *c)
 {
-	_cleanup_luks_ struct luks_header *h = calloc(1, sizeof(*h));
+	_cleanup_luks_ struct luks_header *h = NULL;
 	const char *json = (const char *)c->area + sizeof(struct bin_header);
 	int r;
 
-	if (!h)
-		return -ENOMEM;
+	r = luks_header_alloc(&h, NULL);
+	if (r)
+		return r;
 	take_bin((const struct bin_header *)c->area, h);
 	c->seqid = h->seqid;
 	r = text_length(c);

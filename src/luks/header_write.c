@@ -8,11 +8,12 @@
 static int check_text(const struct luks_header *h, uint64_t device_bytes, const char *text,
 		      size_t len, struct luks_header **ret, struct err *e)
 {
-	_cleanup_luks_ struct luks_header *next = calloc(1, sizeof(*next));
+	_cleanup_luks_ struct luks_header *next = NULL;
 	int r;
 
-	if (!next)
-		return err_set(e, -ENOMEM, "no memory for a header");
+	r = luks_header_alloc(&next, e);
+	if (r)
+		return r;
 	*next = *h;
 	next->raw = NULL;
 	next->luks1 = NULL;
@@ -21,8 +22,10 @@ static int check_text(const struct luks_header *h, uint64_t device_bytes, const 
 	r = luks_metadata_parse(text, len, next, e);
 	if (!r)
 		r = luks_rules_check(next, device_bytes, e);
-	if (r)
-		return err_wrap(e, r, "the new header isn't valid");
+	if (r) {
+		err_wrap(e, r, "the new header isn't valid");
+		return r;
+	}
 	*ret = next;
 	next = NULL;
 	return 0;

@@ -30,6 +30,8 @@ void luks_change_end(struct luks_change *c, struct luks_header *h, bool commit);
 
 /* ---- header and metadata ---- */
 
+/** luks_header_alloc - zeroed memory for a header; luks_free. -ENOMEM. */
+int luks_header_alloc(struct luks_header **ret, struct err *e);
 /** luks_header_new - an empty version 2 header with the raw root object, for luks_format. */
 int luks_header_new(struct luks_header **ret, struct err *e);
 /** luks_header_clone - a deep copy, raw objects included. */

@@ -152,12 +152,13 @@ static int read_header(const struct bin_luks1 *b, uint64_t device_bytes, struct 
 int luks1_parse(const void *buf, size_t len, uint64_t device_bytes, struct luks_header **ret,
 		struct err *e)
 {
-	_cleanup_luks_ struct luks_header *h = calloc(1, sizeof(*h));
+	_cleanup_luks_ struct luks_header *h = NULL;
 	const struct bin_luks1 *b = buf;
 	int r;
 
-	if (!h)
-		return err_set(e, -ENOMEM, "no memory for a header");
+	r = luks_header_alloc(&h, e);
+	if (r)
+		return r;
 	h->luks1 = calloc(1, sizeof(*h->luks1));
 	if (!h->luks1)
 		return err_set(e, -ENOMEM, "no memory for a header");

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-int json_bad(const struct json_at *at, const char *name, struct err *e, const char *fmt, ...)
+int(json_bad)(const struct json_at *at, const char *name, struct err *e, const char *fmt, ...)
 {
 	char what[256];
 	va_list ap;
@@ -48,7 +48,7 @@ static bool text_printable(const char *s, size_t len)
 
 int json_get_text(const struct json_at *at, const char *name, char *ret, size_t cap, struct err *e)
 {
-	struct json_object *o;
+	struct json_object *o = NULL;
 	size_t len;
 	int r;
 
@@ -68,7 +68,7 @@ int json_get_text(const struct json_at *at, const char *name, char *ret, size_t 
 
 int json_get_u32(const struct json_at *at, const char *name, uint32_t *ret, struct err *e)
 {
-	struct json_object *o;
+	struct json_object *o = NULL;
 	int64_t v;
 	int r;
 
@@ -102,7 +102,7 @@ int json_get_u64(const struct json_at *at, const char *name, uint64_t *ret, stru
 int json_get_object(const struct json_at *at, const char *name, const char *part,
 		    struct json_at *ret, struct err *e)
 {
-	struct json_object *o;
+	struct json_object *o = NULL;
 	int r;
 
 	r = get_typed(at, name, json_type_object, &o, e);
@@ -115,7 +115,7 @@ int json_get_object(const struct json_at *at, const char *name, const char *part
 int json_get_array(const struct json_at *at, const char *name, struct json_object **ret,
 		   struct err *e)
 {
-	struct json_object *o;
+	struct json_object *o = NULL;
 	int r;
 
 	if (!json_has(at, name)) {
@@ -145,7 +145,7 @@ int json_number(const char *key, unsigned int max, unsigned int *ret)
 int json_get_refs(const struct json_at *at, const char *name, unsigned int max, uint32_t *ret,
 		  struct err *e)
 {
-	struct json_object *a;
+	struct json_object *a = NULL;
 	uint32_t refs = 0;
 	int r;
 
@@ -222,7 +222,7 @@ int json_put_u64(struct json_object *obj, const char *name, uint64_t value)
 {
 	struct json_object *o = member(obj, name, json_type_string);
 	char text[32];
-	uint64_t old;
+	uint64_t old = 0;
 
 	if (o && !text_parse_u64(json_object_get_string(o), &old) && old == value)
 		return 0;
@@ -244,7 +244,7 @@ int json_put_refs(struct json_object *obj, const char *name, uint32_t refs)
 {
 	struct json_object *old = member(obj, name, json_type_array), *new;
 	const struct json_at at = { obj, "", -1, "" };
-	uint32_t have, left = refs;
+	uint32_t have = 0, left = refs;
 	unsigned int n;
 
 	if (old && !json_get_refs(&at, name, 32, &have, NULL) && have == refs)

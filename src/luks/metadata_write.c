@@ -200,11 +200,13 @@ int luks_header_new(struct luks_header **ret, struct err *e)
 {
 	static const char *const names[] = { "keyslots", "tokens", "segments", "digests",
 					     "config" };
-	_cleanup_luks_ struct luks_header *h = calloc(1, sizeof(*h));
+	_cleanup_luks_ struct luks_header *h = NULL;
 	struct json_object *o;
+	int r;
 
-	if (!h)
-		return err_set(e, -ENOMEM, "no memory for a header");
+	r = luks_header_alloc(&h, e);
+	if (r)
+		return r;
 	h->version = 2;
 	text_copy(h->checksum_alg, sizeof(h->checksum_alg), "sha256");
 	h->raw = json_object_new_object();
@@ -250,11 +252,13 @@ static void clear_raws(struct luks_header *h)
 
 int luks_header_clone(const struct luks_header *h, struct luks_header **ret, struct err *e)
 {
-	_cleanup_luks_ struct luks_header *c = malloc(sizeof(*c));
+	_cleanup_luks_ struct luks_header *c = NULL;
 	struct json_object *copy = NULL;
+	int r;
 
-	if (!c)
-		return err_set(e, -ENOMEM, "no memory for a header");
+	r = luks_header_alloc(&c, e);
+	if (r)
+		return r;
 	*c = *h;
 	c->raw = NULL;
 	c->luks1 = NULL;
@@ -282,18 +286,4 @@ int luks_header_clone(const struct luks_header *h, struct luks_header **ret, str
 	*ret = c;
 	c = NULL;
 	return 0;
-}
-
-void luks_free(struct luks_header *h)
-{
-	if (!h)
-		return;
-	luks_metadata_drop(h);
-	free(h->luks1);
-	free(h);
-}
-
-void luks_freep(struct luks_header **h)
-{
-	luks_free(*h);
 }

@@ -95,7 +95,7 @@ static uint64_t material_bytes(const struct luks_keyslot *k)
 
 static int check_area(const struct luks_header *h, const struct luks_keyslot *k, struct err *e)
 {
-	uint64_t begin = 2 * h->header_bytes, end;
+	uint64_t begin = 2 * h->header_bytes, limit = begin + h->keyslots_bytes, end;
 
 	if (k->area_offset_bytes < begin)
 		return luks_rule_bad("keyslot", k->id, "area.offset", e,
@@ -103,13 +103,12 @@ static int check_area(const struct luks_header *h, const struct luks_keyslot *k,
 				     (unsigned long long)k->area_offset_bytes);
 	if (k->area_size_bytes == 0)
 		return luks_rule_bad("keyslot", k->id, "area.size", e, "is 0");
-	if (__builtin_add_overflow(k->area_offset_bytes, k->area_size_bytes, &end) ||
-	    end > begin + h->keyslots_bytes)
+	if (__builtin_add_overflow(k->area_offset_bytes, k->area_size_bytes, &end) || end > limit)
 		return luks_rule_bad("keyslot", k->id, "area.size", e,
 				     "%llu from %llu on ends beyond the keyslots area, at %llu",
 				     (unsigned long long)k->area_size_bytes,
 				     (unsigned long long)k->area_offset_bytes,
-				     (unsigned long long)(begin + h->keyslots_bytes));
+				     (unsigned long long)limit);
 	if (k->type == LUKS_KEYSLOT_LUKS2 && material_bytes(k) > k->area_size_bytes)
 		return luks_rule_bad("keyslot", k->id, "area.size", e,
 				     "%llu is less than the %llu that its key takes",

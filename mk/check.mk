@@ -3,31 +3,31 @@
 
 LINT_TESTS := $(wildcard tests/lint/*.py) $(wildcard tests/lint/*.sh)
 HOST_TESTS = $(UNIT_BIN) $(wildcard tests/lab/test_*.py) $(LINT_TESTS) tests/static/static.sh $(wildcard tests/conformance/test_*.sh) $(HOST_TESTS_EXTRA)
-KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh)
+KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh) $(wildcard tests/csi/*.sh)
 RESULTS := $(O)/results
 
 .PHONY: setup check check-full check-host check-kernel check-qemu check-san lint demo
 
 setup: ## install what building and testing need (Debian 12)
-	tests/lab/setup.sh build check lint qemu
+	tests/lab/setup.sh build check lint qemu csi
 
 check: ## all tests: installs what is missing, builds, boots guests where the host has no dm-crypt
-	tests/lab/setup.sh build check lint qemu
+	tests/lab/setup.sh build check lint qemu csi
 	$(MAKE) check-all
 
 check-full: ## the same at full length
-	tests/lab/setup.sh build check lint qemu bench
+	tests/lab/setup.sh build check lint qemu csi bench
 	$(MAKE) check-all FULL=1
 
 # A second make, since the first one looked for sources and libraries before the set-up ran.
 .PHONY: check-all
-check-all: all unit $(CHECK_BINARIES) lab-tools
+check-all: all csi unit $(CHECK_BINARIES) lab-tools
 	FULL=$(FULL) tests/run -o $(RESULTS) $(HOST_TESTS) $(KERNEL_TESTS) tests/qemu/qemu.sh
 
 check-host: all unit ## the tests that need no special kernel
 	tests/run -o $(RESULTS) $(HOST_TESTS)
 
-check-kernel: all $(CHECK_BINARIES) lab-tools ## the tests on a real kernel (guest, or this host if it has dm-crypt)
+check-kernel: all csi $(CHECK_BINARIES) lab-tools ## the tests on a real kernel (guest, or this host if it has dm-crypt)
 	tests/run -o $(RESULTS) $(KERNEL_TESTS)
 
 check-qemu: all lab-tools ## a few end-to-end cases on Debian's 6.12 kernel in QEMU

@@ -68,16 +68,16 @@ class Client:
                 raise Failed(name, e) from None
         return invoke
 
-    def fails(self, code, name, **fields):
+    def fails(self, code, method, /, **fields):
         """Call and expect this code (or one of several); the message is returned."""
         codes = (code,) if isinstance(code, str) else code
         try:
-            getattr(self, name)(**fields)
+            getattr(self, method)(**fields)
         except Failed as e:
-            assert e.code in codes, f"{name}: {e.code} ({e.message}), not {code}"
-            assert e.message, f"{name}: no message"
+            assert e.code in codes, f"{method}: {e.code} ({e.message}), not {code}"
+            assert e.message, f"{method}: no message"
             return e.message
-        raise AssertionError(f"{name} answered OK, not {code}")
+        raise AssertionError(f"{method} answered OK, not {code}")
 
 
 def mount_cap(fs="ext4", mode=Mode.SINGLE_NODE_WRITER, flags=()):

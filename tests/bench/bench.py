@@ -1,0 +1,238 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Ratios to the installed cryptsetup, both measured in turn in one run: a table with goal, figure and verdict.
+
+Processor time and memory come from ratio.c, system calls and bytes written from strace, the kernel's part from a QEMU guest.
+"""
+import argparse
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LAB = os.path.join(HERE, "..", "lab")
+CRYPTSETUP = "/usr/sbin/cryptsetup"
+CHEAP = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
+LOAD_BYTES = 256 << 20
+MIB = 1 << 20
+BEGIN, END = "<!-- bench begin -->", "<!-- bench end -->"
+
+Cost = collections.namedtuple("Cost", "cpu_us mean_us rss_kib wall_us")
+Row = collections.namedtuple("Row", "goal what wanted measured met")  # met None: not measured
+
+
+class Bench:
+    """Programs, a scratch folder, and the rows so far."""
+
+    def __init__(self, ours, ratio, folder):
+        self.ours, self.ratio, self.folder = ours, ratio, folder
+        self.rows = []
+        self.passphrase = self.path("passphrase")
+        with open(self.passphrase, "w", encoding="ascii") as f:
+            f.write("correct horse")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def blank(self, name):
+        path = self.path(name)
+        with open(path, "wb") as f:
+            f.truncate(64 * MIB)
+        return path
+
+    def costs(self, rounds, *commands, blank=None):
+        argv = [self.ratio] + (["-b", blank] if blank else []) + [str(rounds)]
+        for command in commands:
+            argv += ["--"] + command
+        return read_costs(run(argv).splitlines())
+
+    def both(self, arguments, rounds, blank=None):
+        """ours, cryptsetup's"""
+        return self.costs(rounds, [self.ours] + arguments, [CRYPTSETUP] + arguments, blank=blank)
+
+    def add(self, goal, what, wanted, measured, met):
+        self.rows.append(Row(goal, what, wanted, measured, met))
+        verdict = {True: "met", False: "NOT MET", None: "not measured"}[met]
+        print(f"{goal:3} {what:58} goal {wanted:22} measured {measured:38} {verdict}", flush=True)
+
+    def add_ratio(self, goal, what, ours, theirs, wanted, unit="x less"):
+        ratio = theirs / ours
+        self.add(goal, what, f">= {wanted}{unit}", f"{ratio:.1f}{unit}", ratio >= wanted)
+
+    def add_most(self, goal, what, ours, theirs, wanted):
+        self.add(goal, what, f"<= {wanted}", f"{ours} (cryptsetup {theirs})", ours <= wanted)
+
+
+def run(argv, **more):
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False, text=True, **more)
+    if done.returncode:
+        sys.exit(f"bench: {' '.join(argv)}: status {done.returncode}")
+    return done.stdout
+
+
+def read_costs(lines):
+    return [Cost(*map(int, line.split())) for line in lines]
+
+
+def calls(bench, argv):
+    """Number of system calls, threads and children included."""
+    log = bench.path("strace")
+    run(["strace", "-f", "-qq", "-o", log] + argv)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        # A call that another thread's interrupted has a second line, which says "resumed".
+        return sum(1 for line in f if re.match(r"\d+ +[a-z_0-9]+\(", line))
+
+
+def written(bench, argv, path):
+    """Bytes that the command's calls put into @path."""
+    log = bench.path("strace")
+    run(["strace", "-f", "-qq", "-y", "-e", "trace=write,pwrite64,writev,pwritev,pwritev2,sendfile,copy_file_range",
+         "-o", log] + argv)
+    total = 0
+    with open(log, encoding="utf-8", errors="replace") as f:
+        for line in f:
+            m = re.match(r"\d+ +\w+\(\d+<([^>]*)>.* = (\d+)$", line)
+            if m and m.group(1) == path:
+                total += int(m.group(2))
+    return total
+
+
+def g3(bench):
+    image = bench.blank("open")
+    run([bench.ours, "luksFormat", "-q"] + CHEAP + [image, bench.passphrase])
+    arguments = ["open", "--test-passphrase", "-d", bench.passphrase, image]
+    ours, theirs = bench.both(arguments, 60)
+    bench.add_ratio("G3", "open --test-passphrase: processor time", ours.cpu_us, theirs.cpu_us, 3)
+    bench.add_most("G3", "open --test-passphrase: system calls", calls(bench, [bench.ours] + arguments),
+                   calls(bench, [CRYPTSETUP] + arguments), 60)
+    share = ours.rss_kib / theirs.rss_kib
+    bench.add("G3", "open --test-passphrase: peak of memory", "<= 0.50 of cryptsetup's", f"{share:.2f}", share <= 0.5)
+
+
+def g4(bench):
+    image = bench.blank("isluks")
+    run([bench.ours, "luksFormat", "-q"] + CHEAP + [image, bench.passphrase])
+    ours, theirs = bench.both(["isLuks", image], 100)
+    bench.add_ratio("G4", "isLuks: processor time", ours.cpu_us, theirs.cpu_us, 4)
+
+
+def g5(bench):
+    image = bench.blank("format")
+    arguments = ["luksFormat", "--type", "luks2", "-q"] + CHEAP + [image, bench.passphrase]
+    ours, theirs = bench.both(arguments, 30, blank=image)
+    count = []
+    for program in (bench.ours, CRYPTSETUP):
+        bench.blank("format")
+        count.append(calls(bench, [program] + arguments))
+    size = []
+    for program in (bench.ours, CRYPTSETUP):
+        bench.blank("format")
+        size.append(written(bench, [program] + arguments, image))
+    bench.add("G5", "luksFormat on a blank image: bytes written", "<= 1 MiB",
+              f"{size[0] / MIB:.2f} MiB (cryptsetup {size[1] / MIB:.1f})", 0 < size[0] <= MIB)
+    bench.add_most("G5", "luksFormat on a blank image: system calls", count[0], count[1], 150)
+    bench.add_ratio("G5", "luksFormat on a blank image: processor time", ours.cpu_us, theirs.cpu_us, 5)
+
+
+def g6(bench):
+    disk = bench.blank("disk")
+    guest = os.path.join(HERE, "guest.sh")
+    done = subprocess.run(
+        [os.path.join(LAB, "qemu-run"), "-t", "400", "-M", "loop dm-crypt", "-d", disk, "-i", bench.ratio, "-i", guest,
+         "-i", CRYPTSETUP, "--", guest, bench.ratio, "15"],
+        env=dict(os.environ, CRYPTVOL=bench.ours), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, check=False)
+    lines = [line.removeprefix("cost ") for line in done.stdout.splitlines() if line.startswith("cost ")]
+    if done.returncode or len(lines) != 4:
+        print(done.stdout[-2000:], file=sys.stderr)
+        for what in ("open", "close"):
+            bench.add("G6", f"{what} in QEMU on 6.12: time", "-", f"the guest ended with {done.returncode}", None)
+        return
+    costs = read_costs(lines)
+    bench.add_ratio("G6", "open in QEMU on 6.12, cheap KDF: time", costs[0].wall_us, costs[2].wall_us, 4, "x faster")
+    bench.add_ratio("G6", "close in QEMU on 6.12: time", costs[1].wall_us, costs[3].wall_us, 6, "x faster")
+
+
+def stored_cost(bench, program):
+    image = bench.blank("cost")
+    run([program, "luksFormat", "--type", "luks2", "-q", image, bench.passphrase])
+    kdf = json.loads(run([bench.ours, "luksDump", "--dump-json-metadata", image]))["keyslots"]["0"]["kdf"]
+    return tuple(kdf[name] for name in ("type", "time", "memory", "cpus"))
+
+
+class Load:
+    """Two busy processes a processor that also go through memory: what a neighbour does to a benchmark."""
+
+    BUSY = f"b = bytearray({LOAD_BYTES})\nprint(flush=True)\nwhile True: b[:] = b[::-1]"
+
+    def __enter__(self):
+        self.processes = [subprocess.Popen([sys.executable, "-c", self.BUSY], stdout=subprocess.PIPE)
+                          for _ in range(2 * os.cpu_count())]
+        for p in self.processes:
+            p.stdout.readline()
+
+    def __exit__(self, *_):
+        for p in self.processes:
+            p.kill()
+            p.wait()
+            p.stdout.close()
+
+
+def g9(bench):
+    programs = (bench.ours, CRYPTSETUP)
+    idle = [stored_cost(bench, p) for p in programs]
+    with Load():
+        loaded = [stored_cost(bench, p) for p in programs]
+
+    def text(i):
+        return "t={1} m={2}".format(*idle[i]) + " -> t={1} m={2}".format(*loaded[i])
+    bench.add("G9", "default luksFormat's stored cost, idle -> loaded", "the same",
+              f"{text(0)} (cryptsetup {text(1)})", idle[0] == loaded[0])
+
+
+MEASURES = {"G3": g3, "G4": g4, "G5": g5, "G6": g6, "G9": g9}
+
+
+def table(rows):
+    lines = ["| # | figure | goal | measured | verdict |", "|---|---|---|---|---|"]
+    for r in rows:
+        verdict = {True: "met", False: "**not met**", None: "not measured"}[r.met]
+        lines.append(f"| {r.goal} | {r.what} | {r.wanted} | {r.measured} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_table(path, rows):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    head, rest = text.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"{head}{BEGIN}\n{table(rows)}{END}{tail}")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--ours", required=True, help="the command cryptvol")
+    p.add_argument("--ratio", required=True, help="the measuring program")
+    p.add_argument("--write", help="put the table between this file's markers")
+    p.add_argument("only", nargs="*", choices=[[], *MEASURES], help="the goals to measure (all)")
+    a = p.parse_args()
+    if a.write and a.only:
+        p.error("only the whole table is written")
+    with tempfile.TemporaryDirectory(prefix="cryptvol-bench-") as folder:
+        bench = Bench(os.path.abspath(a.ours), os.path.abspath(a.ratio), folder)
+        for name, measure in MEASURES.items():
+            if not a.only or name in a.only:
+                measure(bench)
+    if a.write:
+        write_table(a.write, bench.rows)
+    print(f"{sum(r.met is True for r in bench.rows)} of {len(bench.rows)} figures reach their goal")
+    return 0 if all(r.met is not None for r in bench.rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# In the guest: open and close of one volume with a cheap KDF, ours and cryptsetup's in turn. usage: guest.sh RATIO ROUNDS
+set -eu
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+printf secret >"$dir/pw"
+disk=${LAB_DISKS%% *}
+mkdir -p /run/cryptsetup
+cryptsetup -q luksFormat --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$disk" "$dir/pw"
+cs=$(command -v cryptsetup)
+"$1" "$2" -- "$CRYPTVOL" open -d "$dir/pw" "$disk" bench -- "$CRYPTVOL" close bench \
+	-- "$cs" open -d "$dir/pw" "$disk" bench -- "$cs" close bench | sed 's/^/cost /'

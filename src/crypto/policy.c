@@ -123,20 +123,26 @@ int crypto_policy_fill(const struct crypto_policy_machine *m,
 	return 0;
 }
 
+static int look_at_machine(struct crypto_policy_machine *ret, struct err *e)
+{
+	uint64_t available;
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	ret->cpus_online = cpus > 0 ? (uint32_t)cpus : 1;
+	return crypto_machine_memory(&ret->total_bytes, &available, e);
+}
+
 int crypto_pbkdf_fill(struct crypto_kdf *kdf, const struct crypto_pbkdf_request *req,
 		      struct crypto_pbkdf *ret, struct err *e)
 {
 	struct crypto_policy_machine m = { 0 };
 	struct crypto_pbkdf p = { 0 };
-	uint64_t available;
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	int r;
+	int r = 0;
 
-	r = crypto_machine_memory(&m.total_bytes, &available, e);
-	if (r)
-		return r;
-	m.cpus_online = cpus > 0 ? (uint32_t)cpus : 1;
-	r = crypto_policy_fill(&m, req, &p, e);
+	if (req->type != CRYPTO_PBKDF2) /* its cost doesn't depend on the machine */
+		r = look_at_machine(&m, e);
+	if (!r)
+		r = crypto_policy_fill(&m, req, &p, e);
 	if (!r && req->iter_time_ms)
 		r = crypto_measure_cost(kdf, req->iter_time_ms, p.memory_kib, &p, e);
 	if (!r)

@@ -22,8 +22,9 @@ int block_loop_check_unused(const struct stat *st, const char *except_path, cons
  * success. */
 int block_loop_refresh(int fd, const char *path, struct err *e);
 
-/** block_read_topology - sector sizes, alignment and rotation of d->fd; unknown stays 0. */
-void block_read_topology(struct block_device *d);
+/** block_read_topology - sector sizes, alignment and rotation of d->fd, which is @st; unknown stays
+ * 0. */
+void block_read_topology(struct block_device *d, const struct stat *st);
 
 /** block_sysfs_path - "/sys/dev/block/M:m/<leaf>". */
 void block_sysfs_path(uint32_t major, uint32_t minor, const char *leaf, char *buf, size_t cap);

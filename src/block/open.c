@@ -45,23 +45,20 @@ static int examine(const char *path, struct stat *st, struct err *e)
 	return 0;
 }
 
-static int open_file(struct block_device *d, uint32_t flags, struct err *e)
+static int open_file(struct block_device *d, const struct stat *st, uint32_t flags, struct err *e)
 {
 	bool exclusive = flags & BLOCK_EXCLUSIVE;
-	struct stat st;
 	int r;
 
 	d->regular_file = true;
-	if (fstat(d->fd, &st))
-		return err_sys(e, -errno, "%s can't be examined", d->given);
 	if (!(flags & BLOCK_NEED_DEVICE))
-		return exclusive ? block_loop_check_unused(&st, "", d->given, e) : 0;
+		return exclusive ? block_loop_check_unused(st, "", d->given, e) : 0;
 	d->file_fd = d->fd;
 	d->fd = -1;
 	r = block_loop_attach(d, exclusive, e);
 	/* Looked at after ours is held: of two at once at most one passes. */
 	if (!r && exclusive)
-		r = block_loop_check_unused(&st, d->path, d->given, e);
+		r = block_loop_check_unused(st, d->path, d->given, e);
 	return r;
 }
 
@@ -79,7 +76,11 @@ static int fill(struct block_device *d, struct err *e)
 		if (!ioctl(d->fd, BLKROGET, &ro) && ro)
 			d->readonly = true;
 	}
-	block_read_topology(d);
+	block_read_topology(d, &st);
+	if (S_ISREG(st.st_mode)) {
+		d->size_bytes = (uint64_t)st.st_size;
+		return 0;
+	}
 	return io_size(d->fd, &d->size_bytes, e);
 }
 
@@ -109,7 +110,7 @@ static int open_into(struct block_device *d, const char *path, uint32_t flags, s
 	if (fstat(d->fd, &st))
 		return err_sys(e, -errno, "%s can't be examined", path);
 	if (S_ISREG(st.st_mode))
-		r = open_file(d, flags, e);
+		r = open_file(d, &st, flags, e);
 	else if (!S_ISBLK(st.st_mode))
 		r = err_set(e, -ENOTBLK, "%s is neither a block device nor an image file", path);
 	else if ((flags & BLOCK_EXCLUSIVE) && !d->exclusive)

@@ -55,19 +55,16 @@ static void read_alignment(struct block_device *d)
 		d->alignment_offset_bytes = (uint64_t)offset;
 }
 
-void block_read_topology(struct block_device *d)
+void block_read_topology(struct block_device *d, const struct stat *st)
 {
 	unsigned int physical = 0;
 	int logical = 0;
-	struct stat st;
 
 	d->logical_sector_bytes = d->physical_sector_bytes = SECTOR_SIZE_BYTES;
-	if (fstat(d->fd, &st))
-		return;
-	if (S_ISREG(st.st_mode)) {
+	if (S_ISREG(st->st_mode)) {
 		/* The unit that its file system writes. */
-		if (is_sector_size((uint64_t)st.st_blksize))
-			d->physical_sector_bytes = (uint32_t)st.st_blksize;
+		if (is_sector_size((uint64_t)st->st_blksize))
+			d->physical_sector_bytes = (uint32_t)st->st_blksize;
 		return;
 	}
 	if (!ioctl(d->fd, BLKSSZGET, &logical) && logical > 0 && is_sector_size((uint64_t)logical))
@@ -76,5 +73,5 @@ void block_read_topology(struct block_device *d)
 	    physical > d->logical_sector_bytes)
 		d->physical_sector_bytes = physical;
 	read_alignment(d);
-	d->rotational = read_rotational(major(st.st_rdev), minor(st.st_rdev));
+	d->rotational = read_rotational(major(st->st_rdev), minor(st->st_rdev));
 }

@@ -111,7 +111,7 @@ static int read_file(const struct key_source *src, struct secret **ret, struct e
 			       strerrordesc_np(errno));
 	if (fstat(fd, &st))
 		return err_sys(e, -errno, "Failed to stat key file %s", src->file);
-	if (isatty(fd))
+	if (S_ISCHR(st.st_mode) && isatty(fd))
 		return err_set(e, -EINVAL, "Failed to open key file %s: it is a terminal.",
 			       src->file);
 	r = skip(fd, src->offset_bytes, e);

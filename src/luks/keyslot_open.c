@@ -89,7 +89,7 @@ static int open_slot(const struct luks_io *io, struct crypto_kdf *kdf, const str
 
 	r = decrypt_area(io, kdf, k, u, &area, e);
 	if (!r)
-		r = secret_new(k->key_bytes, &key, e);
+		r = secret_new(k->key_bytes + CRYPTO_HASH_MAX_BYTES, &key, e); /* merged in place */
 	if (!r)
 		r = luks_af_merge(k->af_hash, area, k->key_bytes, key, e);
 	if (!r)

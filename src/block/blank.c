@@ -81,17 +81,18 @@ int block_known_blank(int fd, uint64_t offset_bytes, uint64_t len_bytes, bool *r
 	if (__builtin_add_overflow(offset_bytes, len_bytes, &end) || offset_bytes % CHUNK_ALIGN ||
 	    len_bytes % CHUNK_ALIGN)
 		return err_set(e, -EINVAL, "a range to look at has to be whole 4096-byte blocks");
-	r = io_size(fd, &size, e);
-	if (r)
-		return r;
 	if (fstat(fd, &st))
 		return err_sys(e, -errno, "the device can't be examined");
 	if (S_ISREG(st.st_mode)) {
+		size = (uint64_t)st.st_size;
 		r = file_zero(fd, offset_bytes, end < size ? end : size, &blank, e);
-	} else if (end > size) {
-		return err_set(e, -EINVAL, "the device ends before %llu", (unsigned long long)end);
 	} else {
-		r = device_zero(fd, offset_bytes, end, &blank, e);
+		r = io_size(fd, &size, e);
+		if (!r && end > size)
+			r = err_set(e, -EINVAL, "the device ends before %llu",
+				    (unsigned long long)end);
+		if (!r)
+			r = device_zero(fd, offset_bytes, end, &blank, e);
 	}
 	if (!r)
 		*ret_blank = blank;

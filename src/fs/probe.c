@@ -54,6 +54,10 @@ int fs_read_places(int fd, bool *ret_blank, struct err *e)
 	r = io_size(fd, &size, e);
 	if (r)
 		return r;
+	if (skip_hole(fd, 0, size) == size) {
+		*ret_blank = true; /* an image file that is one hole */
+		return 0;
+	}
 	if (posix_memalign(&buf, 4096, CHUNK_BYTES))
 		return err_set(e, -ENOMEM, "no memory to look for signatures");
 	head = size < HEAD_BYTES ? size : HEAD_BYTES;

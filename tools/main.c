@@ -3,14 +3,19 @@
 #include "cli.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 /* A device must never become descriptor 0, 1 or 2: messages would be written to it. */
 static bool standard_descriptors(void)
 {
+	struct pollfd std[] = { { .fd = 0 }, { .fd = 1 }, { .fd = 2 } };
+
+	if (poll(std, ARRAY_SIZE(std), 0) < 0)
+		return false;
 	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+		if ((std[fd].revents & POLLNVAL) && open("/dev/null", O_RDWR) != fd)
 			return false;
 	return true;
 }

@@ -35,26 +35,57 @@ static int promised(struct backend *b, uint64_t *ret, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-static int headroom(struct backend *b, uint64_t *ret, uint64_t *ret_free, struct err *e)
+/* What volumes may still write into holes of their images. The caller holds b->lock. */
+static int unwritten(struct backend *b, uint64_t *ret, struct err *e)
 {
-	uint64_t total, used = 0, allowed;
+	uint64_t sum = 0, bytes, allocated;
+	sqlite3_stmt *s;
 	int r;
 
-	r = space(b, &total, ret_free, e);
+	r = state_query(b, &s, e, "SELECT id, size + header FROM volumes", "");
+	if (r)
+		return r;
+	while ((r = state_step(b, s, e)) == 1) {
+		uint64_t size = (uint64_t)sqlite3_column_int64(s, 1);
+
+		if (image_size(b, false, state_text(s, 0), &bytes, &allocated, NULL))
+			allocated = 0; /* no image yet */
+		sum += size > allocated ? size - allocated : 0;
+	}
+	sqlite3_finalize(s);
+	*ret = sum;
+	return r;
+}
+
+/* By the sum of sizes; and, without over-provisioning, by what is really free: snapshots and
+ * foreign files take their part. */
+static int headroom(struct backend *b, uint64_t *ret, struct err *e)
+{
+	uint64_t total, free_bytes, used = 0, holes = 0, allowed, room;
+	int r;
+
+	r = space(b, &total, &free_bytes, e);
 	r = r ?: promised(b, &used, e);
+	if (!r && b->overprovision_percent <= 100)
+		r = unwritten(b, &holes, e);
 	if (r)
 		return r;
 	allowed = (uint64_t)((__uint128_t)total * b->overprovision_percent / 100);
-	*ret = allowed > used ? allowed - used : 0;
+	room = allowed > used ? allowed - used : 0;
+	if (b->overprovision_percent <= 100) {
+		free_bytes = free_bytes > holes ? free_bytes - holes : 0;
+		room = room < free_bytes ? room : free_bytes;
+	}
+	*ret = room;
 	return 0;
 }
 
 int capacity_check(struct backend *b, uint64_t bytes, struct err *e)
 {
-	uint64_t room, free_bytes;
+	uint64_t room;
 	int r;
 
-	r = headroom(b, &room, &free_bytes, e);
+	r = headroom(b, &room, e);
 	if (r)
 		return r;
 	if (bytes > room)
@@ -69,18 +100,14 @@ int capacity_check(struct backend *b, uint64_t bytes, struct err *e)
 int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_largest,
 		     struct err *e)
 {
-	uint64_t room, free_bytes;
+	uint64_t room;
 	int r;
 
 	state_lock(b);
-	r = headroom(b, &room, &free_bytes, e);
+	r = headroom(b, &room, e);
 	state_unlock(b);
 	if (r)
 		return r;
-	/* Without over-provisioning what is occupied by others (snapshots, foreign files) is gone
-	 * too. */
-	if (b->overprovision_percent <= 100 && room > free_bytes)
-		room = free_bytes;
 	room = room / BACKEND_EXTENT_BYTES * BACKEND_EXTENT_BYTES;
 	*ret_available = room;
 	*ret_largest = room;

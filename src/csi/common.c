@@ -162,7 +162,7 @@ bool csi_id_plausible(const char *id)
 {
 	size_t n = strlen(id);
 
-	return n > 9 && n < BACKEND_ID_MAX &&
+	return n > 9 && n < BACKEND_ID_MAX - 1 && /* a mapping's name has 127 */
 	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n && id[0] != '.';
 }
 

@@ -17,6 +17,7 @@ struct node_stage {
 	char backing[4096]; /* the device below: loop device, or the static one */
 	char device[4096];  /* what is mounted: backing, or the mapping */
 	bool opened;	    /* the mapping was made by this call */
+	bool mounted;	    /* the file system was mounted by this call */
 };
 
 /* ---- node_crypt.c: header and mapping ---- */
@@ -66,6 +67,12 @@ enum csi_code node_expand_rpc(struct csi_call *call);
  * other paths. */
 int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind kind,
 		  const char *path, struct backend_use *ret, size_t *ret_others, struct err *e);
+/** node_volume_at - is this volume mounted at @path, or its device's node bound there? From the
+ * kernel, whatever the records say. */
+bool node_volume_at(const char *id, const char *path);
+/** node_is_used_at - by the records or, where they are lost, by what is mounted. */
+int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		    const char *path, bool *ret, size_t *ret_others, struct err *e);
 /** node_static_device - the device of a static volume by its staged record; "" = not static. */
 int node_device_of(struct csi_call *call, const struct backend_volume *v, char ret[4096],
 		   struct err *e);

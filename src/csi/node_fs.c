@@ -171,6 +171,7 @@ static int mount_volume(struct node_stage *s, struct err *e)
 		r = r ?: check_type(s, e);
 		r = r ?: fs_check(s->device, node_fs_type(s), policy, e);
 		r = r ?: mount_it(s, e);
+		s->mounted = !r;
 	}
 	return r ?: grow_if_needed(s, e);
 }

@@ -30,6 +30,24 @@ static bool one_target_only(Csi__V1__VolumeCapability__AccessMode__Mode mode)
 	return mode == MODE(SINGLE_NODE_SINGLE_WRITER);
 }
 
+/* Is it mounted at another target? A record alone may be left from before the node was started
+ * again. */
+static bool mounted_elsewhere(struct csi_call *call, const char *id, const char *target)
+{
+	struct backend_use *list = NULL;
+	struct fs_mounted m;
+	bool found = false;
+	size_t n = 0;
+
+	if (backend_use_list(call->driver->backend, id, BACKEND_USE_TARGET, &list, &n, NULL))
+		return true;
+	for (size_t i = 0; i < n && !found; i++)
+		found = strcmp(list[i].path, target) != 0 &&
+			!fs_query_mount(list[i].path, &m, NULL);
+	free(list);
+	return found;
+}
+
 static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePublishVolumeRequest *q,
 				  const struct csi_cap *cap, const struct backend_use *want,
 				  bool *ret_known)
@@ -49,7 +67,8 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 			call, CSI_ALREADY_EXISTS,
 			"volume \"%s\" is published at %s with another capability or readonly flag",
 			q->volume_id, q->target_path);
-	if (r && others && one_target_only(cap->mode))
+	if (r && others && one_target_only(cap->mode) &&
+	    mounted_elsewhere(call, q->volume_id, q->target_path))
 		return csi_fail(call, CSI_FAILED_PRECONDITION,
 				"volume \"%s\" is published at another path, and its access mode "
 				"allows one only",
@@ -63,6 +82,7 @@ static enum csi_code check_staging(struct csi_call *call,
 				   const struct csi_cap *cap)
 {
 	struct backend_use staged;
+	struct fs_mounted m;
 	struct err e = { 0 };
 	char text[512];
 	size_t others;
@@ -80,6 +100,13 @@ static enum csi_code check_staging(struct csi_call *call,
 		return csi_fail(call, CSI_FAILED_PRECONDITION,
 				"volume_capability: volume \"%s\" is staged the other way",
 				q->volume_id);
+	/* A node that was started again has the record and nothing mounted: an empty folder is no
+	 * volume. */
+	if (!cap->block && fs_query_mount(q->staging_target_path, &m, NULL))
+		return csi_fail(call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\": nothing is mounted at %s any more; it has to be "
+				"staged again",
+				q->volume_id, q->staging_target_path);
 	return CSI_OK;
 }
 
@@ -262,9 +289,9 @@ enum csi_code node_unpublish_rpc(struct csi_call *call)
 {
 	const Csi__V1__NodeUnpublishVolumeRequest *q =
 		(const Csi__V1__NodeUnpublishVolumeRequest *)call->request;
-	struct backend_use old;
 	struct err e = { 0 };
 	enum csi_code code;
+	bool here = false;
 	size_t others;
 	int r;
 
@@ -278,11 +305,11 @@ enum csi_code node_unpublish_rpc(struct csi_call *call)
 	if (code)
 		return code;
 	/* Only what was published by us is unmounted and removed. */
-	r = node_find_use(call, q->volume_id, BACKEND_USE_TARGET, q->target_path, &old, &others,
-			  &e);
-	if (r && r != -ENOENT)
+	r = node_is_used_at(call, q->volume_id, BACKEND_USE_TARGET, q->target_path, &here, &others,
+			    &e);
+	if (r)
 		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	else if (!r)
+	else if (here)
 		code = unpublish(call, q->volume_id, q->target_path);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)

@@ -98,7 +98,8 @@ int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind k
 	return r ?: found;
 }
 
-static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want)
+static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want,
+				  bool *ret_known)
 {
 	struct backend_use old;
 	struct err e = { 0 };
@@ -116,6 +117,7 @@ static enum csi_code check_staged(struct node_stage *s, const struct backend_use
 		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
 				"volume \"%s\" is staged at another path on this node",
 				s->volume.id);
+	*ret_known = !r;
 	return CSI_OK;
 }
 
@@ -156,28 +158,31 @@ static enum csi_code open_device(struct node_stage *s)
 }
 
 /* Undo only what this call did: a mapping that was there before stays. */
-static void undo(struct node_stage *s)
+static void undo(struct node_stage *s, bool known)
 {
-	struct backend_use *list = NULL;
-	size_t n = 0;
+	struct backend *b = s->call->driver->backend;
 
+	if (s->mounted)
+		(void)!fs_unmount(s->staging, false, NULL);
 	if (s->opened)
 		(void)!node_close_crypt(s->call->driver, s->volume.id, NULL);
-	if (!s->is_static &&
-	    !backend_use_list(s->call->driver->backend, s->volume.id, BACKEND_USE_STAGED, &list, &n,
-			      NULL) &&
-	    !n)
-		(void)!backend_detach(s->call->driver->backend, s->volume.id,
-				      NULL); /* busy: it was in use before */
-	free(list);
+	if (known)
+		return;
+	if (!s->is_static)
+		(void)!backend_detach(b, s->volume.id, NULL); /* busy: it was in use before */
+	(void)!backend_use_drop(b, s->volume.id, BACKEND_USE_STAGED, s->staging, NULL);
 }
 
-static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
+static enum csi_code stage(struct node_stage *s, const struct backend_use *use, bool known)
 {
+	struct backend *b = s->call->driver->backend;
 	struct err e = { 0 };
 	enum csi_code code;
 	double t;
 
+	/* The record first: what a crash leaves mounted is found by it. */
+	if (!known && backend_use_put(b, s->volume.id, BACKEND_USE_STAGED, use, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	code = attach(s);
 	code = code ?: open_device(s);
 	if (!code && !s->cap.block) {
@@ -185,13 +190,8 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
 		code = node_mount(s);
 		csi_metrics_phase(s->call->driver->metrics, "mount", now() - t);
 	}
-	if (!code &&
-	    backend_use_put(s->call->driver->backend, s->volume.id, BACKEND_USE_STAGED, use, &e)) {
-		code = csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
-		(void)!(s->cap.block ? 0 : fs_unmount(s->staging, false, NULL));
-	}
 	if (code)
-		undo(s);
+		undo(s, known);
 	return code;
 }
 
@@ -209,6 +209,7 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 {
 	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
 	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
+	bool known = false;
 	enum csi_code code;
 
 	if (!s || !use || text_copy(use->path, sizeof(use->path), q->staging_target_path))
@@ -222,8 +223,8 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	code = find_volume(s, q->volume_id, csi_map(q->volume_context, q->n_volume_context));
 	code = code ?: check_cap(s);
 	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));
-	code = code ?: check_staged(s, use);
-	code = code ?: stage(s, use);
+	code = code ?: check_staged(s, use, &known);
+	code = code ?: stage(s, use, known);
 	csi_keys_clear(&s->keys);
 	if (!s->is_static)
 		backend_volume_clear(&s->volume);
@@ -259,37 +260,45 @@ enum csi_code node_stage_rpc(struct csi_call *call)
 
 /* ---- unstage: no secret, no record needed ---- */
 
-static enum csi_code unstage(struct csi_call *call, const char *id, const char *path)
+/* Mounts of others are left alone, and a volume that is staged at another path stays open. */
+static int unstage(struct csi_call *call, const char *id, const char *path, struct err *e)
 {
 	struct csi_driver *d = call->driver;
-	double t = now();
-	struct err e = { 0 };
+	bool here = false;
+	size_t others = 0;
 	int r;
 
-	r = fs_unmount(path, false, &e);
-	if (!r && csi_id_plausible(id))
-		r = node_close_crypt(d, id, &e);
-	if (!r && csi_id_plausible(id))
-		r = backend_detach(d->backend, id, &e);
-	r = r ?: backend_use_drop(d->backend, id, BACKEND_USE_STAGED, path, &e);
-	csi_metrics_phase(d->metrics, "unstage", now() - t);
-	return r ? csi_fail_err(call, &e, "volume \"%s\"", id) : CSI_OK;
+	r = node_is_used_at(call, id, BACKEND_USE_STAGED, path, &here, &others, e);
+	if (!r && here)
+		r = fs_unmount(path, false, e);
+	if (!r && !others && csi_id_plausible(id)) {
+		r = node_close_crypt(d, id, e);
+		r = r ?: backend_detach(d->backend, id, e);
+	}
+	return r ?: backend_use_drop(d->backend, id, BACKEND_USE_STAGED, path, e);
 }
 
 enum csi_code node_unstage_rpc(struct csi_call *call)
 {
 	const Csi__V1__NodeUnstageVolumeRequest *q =
 		(const Csi__V1__NodeUnstageVolumeRequest *)call->request;
+	struct err e = { 0 };
 	enum csi_code code;
+	double t;
 
 	if (!*q->volume_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
 	if (!*q->staging_target_path)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "staging_target_path: missing");
+	if (q->staging_target_path[0] != '/')
+		return csi_fail(call, CSI_INVALID_ARGUMENT, "staging_target_path: not absolute");
 	code = csi_enter(call, "volume", q->volume_id);
 	if (code)
 		return code;
-	code = unstage(call, q->volume_id, q->staging_target_path);
+	t = now();
+	if (unstage(call, q->volume_id, q->staging_target_path, &e))
+		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
+	csi_metrics_phase(call->driver->metrics, "unstage", now() - t);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)
 		return code;

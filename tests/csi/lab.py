@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -243,22 +244,27 @@ class Driver:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         with open(os.path.join(SCRATCH, "pids"), "a", encoding="ascii") as f:
             f.write(f"{self.process.pid}\n")
-        self.client = Client(self.socket)
         if wait:
             self.wait_ready()
         return self.client
 
     def wait_ready(self, seconds=30):
+        """The library's own waiting for a server is in steps of seconds: the socket is tried first."""
         limit = time.monotonic() + seconds
-        while True:
-            try:
-                self.client.Probe(timeout=2)
-                return
-            except Failed as e:
-                assert self.process.poll() is None, f"the driver ended: {self.last_words()}"
-                assert e.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"), str(e)
+        while not self.listens():
+            assert self.process.poll() is None, f"the driver ended: {self.last_words()}"
             assert time.monotonic() < limit, f"no driver: {self.last_words()}"
-            time.sleep(0.05)
+            time.sleep(0.01)
+        self.client = Client(self.socket)
+        self.client.Probe(timeout=10)
+
+    def listens(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            try:
+                s.connect(self.socket)
+            except OSError:
+                return False
+            return True
 
     def last_words(self):
         return " | ".join(text_of(self.log).splitlines()[-3:])

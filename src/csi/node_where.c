@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a volume is on this node: by the records, and, where they were lost or never written, by
+// what is mounted.
+#include "node.h"
+
+#include <cryptvol/block.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+/* The device that is mounted at @path, or whose node is bound there. */
+static bool device_at(const char *path, struct fs_mounted *m, dev_t *ret)
+{
+	struct stat st;
+
+	if (fs_query_mount(path, m, NULL) || stat(path, &st))
+		return false;
+	*ret = S_ISBLK(st.st_mode) ? st.st_rdev : makedev(m->major, m->minor);
+	return true;
+}
+
+static bool is_image_of(dev_t dev, const char *id)
+{
+	char path[4096], file[4096], name[BACKEND_ID_MAX + 8];
+	const char *base;
+
+	if (block_path_of(major(dev), minor(dev), path, sizeof(path), file, sizeof(file), NULL))
+		return false;
+	base = strrchr(file, '/');
+	snprintf(name, sizeof(name), "/%.128s.img", id);
+	return base && !strcmp(base, name);
+}
+
+bool node_volume_at(const char *id, const char *path)
+{
+	char mapping[4096];
+	struct fs_mounted m;
+	struct stat st;
+	dev_t dev;
+
+	if (!csi_id_plausible(id) || !device_at(path, &m, &dev))
+		return false;
+	node_mapping_path(id, mapping);
+	/* btrfs mounts under an anonymous device number: its source says what it is. */
+	if (!strcmp(m.source, mapping) || (!stat(mapping, &st) && st.st_rdev == dev))
+		return true;
+	return is_image_of(dev, id);
+}
+
+int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		    const char *path, bool *ret, size_t *ret_others, struct err *e)
+{
+	struct backend_use use;
+	int r;
+
+	r = node_find_use(call, id, kind, path, &use, ret_others, e);
+	if (r && r != -ENOENT)
+		return r;
+	*ret = !r || node_volume_at(id, path);
+	err_clear(e);
+	return 0;
+}

@@ -61,7 +61,7 @@ class Bench:
 
     def add_ratio(self, goal, what, ours, theirs, wanted, unit="x less"):
         ratio = theirs / ours
-        self.add(goal, what, f">= {wanted}{unit}", f"{ratio:.1f}{unit}", ratio >= wanted)
+        self.add(goal, what, f">= {wanted}{unit}", f"{ratio:.2f}{unit}", ratio >= wanted)
 
     def add_most(self, goal, what, ours, theirs, wanted):
         self.add(goal, what, f"<= {wanted}", f"{ours} (cryptsetup {theirs})", ours <= wanted)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # In the guest: open and close of one volume with a cheap KDF, ours and cryptsetup's in turn. usage: guest.sh RATIO ROUNDS
-set -eu
+set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 printf secret >"$dir/pw"

@@ -12,6 +12,7 @@ FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 FUZZ_LIBS := -ljson-c -largon2 -lcrypto
 FUZZ_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(foreach r,$(FUZZ_ROOMS),$(wildcard src/$(r)/*.c)) tests/fuzz/fuzz.c)
 # One input: at most 5 s, 1 GiB in all, 256 MiB in one piece; the harness holds tighter limits on top.
+# ASan keeps freed memory for 256 MiB by default, which would hide growth.
 FUZZ_LIMITS := -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1
 
 $(FUZZ_DIR)/%.o: %.c
@@ -34,7 +35,7 @@ fuzz: $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%) ## build the fuzz targets (clang, lib
 fuzz-run: fuzz ## run each fuzz target for FUZZ_SECONDS; findings and the grown corpus stay in O/fuzz
 	@set -e; for t in $(FUZZ_TARGETS); do \
 		mkdir -p $(FUZZ_DIR)/corpus/$$t; \
-		$(FUZZ_DIR)/fuzz_$$t $(FUZZ_LIMITS) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
+		ASAN_OPTIONS=quarantine_size_mb=64 $(FUZZ_DIR)/fuzz_$$t $(FUZZ_LIMITS) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
 			-artifact_prefix=$(FUZZ_DIR)/$$t- $(FUZZ_DIR)/corpus/$$t tests/fuzz/corpus/$$t >$(FUZZ_DIR)/$$t.log 2>&1 || \
 			{ tail -60 $(FUZZ_DIR)/$$t.log; echo "FAIL fuzz $$t: see $(FUZZ_DIR)/$$t.log"; exit 1; }; \
 		echo "ok fuzz $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(FUZZ_DIR)/$$t.log) executions"; done

@@ -182,6 +182,8 @@ int cmd_killslot(struct cli *c);
 int cmd_erase(struct cli *c);
 int cmd_config(struct cli *c);
 int cmd_repair(struct cli *c);
+int cmd_headerbackup(struct cli *c);
+int cmd_headerrestore(struct cli *c);
 int cmd_benchmark(struct cli *c);
 
 void dump_luks2(const struct luks_header *h);

@@ -113,6 +113,8 @@ enum option_kind {
 	  "print the JSON metadata")                                                               \
 	X(DUMP_VOLUME_KEY, "dump-volume-key", "dump-master-key", 0, FLAG, NULL,                    \
 	  "print the volume key, or write it to --volume-key-file")                                \
+	X(HEADER_BACKUP_FILE, "header-backup-file", NULL, 0, TEXT, "FILE",                         \
+	  "file with a copy of the header and its keyslots")                                       \
 	X(PRIORITY, "priority", NULL, 0, TEXT, "NAME", "keyslot priority: ignore, normal, prefer")
 
 enum option_id {

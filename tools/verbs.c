@@ -92,6 +92,7 @@ static const uint8_t removekey_options[] = { WHERE, KEY_IN };
 static const uint8_t config_options[] = {
 	WHERE, OPT_PRIORITY, OPT_KEY_SLOT, OPT_LABEL, OPT_SUBSYSTEM,
 };
+static const uint8_t header_copy_options[] = { WHERE, OPT_HEADER_BACKUP_FILE };
 static const uint8_t benchmark_options[] = {
 	OPT_CIPHER,	  OPT_KEY_SIZE,	      OPT_HASH,	     OPT_PBKDF, OPT_PBKDF_FORCE_ITERATIONS,
 	OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL, OPT_ITER_TIME,
@@ -130,6 +131,10 @@ const struct verb cli_verbs[] = {
 	  "set a keyslot's priority, or the labels" },
 	{ "repair", cmd_repair, "<device>", 1, 1, OPTIONS(where),
 	  "restore a damaged header copy from the other" },
+	{ "luksHeaderBackup", cmd_headerbackup, "<device>", 1, 1, OPTIONS(header_copy),
+	  "copy the header with its keyslots to a new file" },
+	{ "luksHeaderRestore", cmd_headerrestore, "<device>", 1, 1, OPTIONS(header_copy),
+	  "write a copied header back: the keyslots of today are lost" },
 	{ "benchmark", cmd_benchmark, "", 0, 0, OPTIONS(benchmark),
 	  "speed of ciphers and PBKDFs on this host" },
 };

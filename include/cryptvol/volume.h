@@ -73,14 +73,16 @@ int volume_set_config(const struct volume_env *env, const struct volume_where *w
 int volume_repair(const struct volume_env *env, const struct volume_where *w, struct err *e);
 
 /**
- * volume_backup_header - the metadata region, key slots included, into a new file of mode 0600 (-EEXIST
- * where it is there). Whoever has it and an old passphrase opens the volume for good.
+ * volume_backup_header - the metadata region, key slots included, into a new file of mode 0600
+ * (-EEXIST where it is there). Whoever has it and an old passphrase opens the volume for good.
  */
 int volume_backup_header(const struct volume_env *env, const struct volume_where *w,
 			 const char *file, struct err *e);
 /**
- * volume_restore_header - write it back. A header that is there has to have the same data offset and
- * area sizes (-EINVAL). A cut leaves the old header recognised as nothing, or the new one.
+ * volume_restore_header - write it back. A header that is there has to have the same data offset
+ * and area sizes (-EINVAL); one with requirements that we don't know or lack is refused. The backup
+ * is read whole before anything is written. A cut leaves the old header recognised as nothing, or
+ * the new one. -EBUSY: the device is mounted; that it is mapped is no hindrance.
  */
 int volume_restore_header(const struct volume_env *env, const struct volume_where *w,
 			  const char *file, struct err *e);

@@ -111,35 +111,69 @@ static int check_same_shape(const struct luks_header *old, const struct luks_hea
 	return 0;
 }
 
-/* First nothing is recognised, then the key slots, last the headers: as a re-format does it. */
-static int write_region(int backup, int fd, const struct luks_header *h, struct err *e)
+/* The whole region in memory: a backup that can't be read must not cost the device its header. */
+static int read_region(const struct volume_metadata *backup, char **ret, struct err *e)
 {
-	uint64_t headers = 2 * h->header_bytes, bytes = region_bytes(h);
-	_cleanup_free_ char *buf = calloc(1, headers);
+	uint64_t bytes = region_bytes(backup->header);
+	char *buf;
 	int r;
 
+	buf = malloc(bytes);
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory for a header");
-	r = io_pwrite_full(fd, buf, headers, 0, e);
-	r = r ?: io_fsync(fd, e);
-	for (uint64_t at = headers; !r && at < bytes; at += headers) {
-		size_t n = bytes - at < headers ? (size_t)(bytes - at) : headers;
-
-		r = io_pread_full(backup, buf, n, at, e);
-		r = r ?: io_pwrite_full(fd, buf, n, at, e);
+	r = io_pread_full(backup->io.fd, buf, bytes, 0, e);
+	if (r) {
+		secret_wipe(buf, bytes);
+		free(buf);
+		return r;
 	}
+	*ret = buf;
+	return 0;
+}
+
+/* First nothing is recognised, then the key slots, last the headers: as a re-format does it. */
+static int write_region(int fd, const struct luks_header *h, const char *region, struct err *e)
+{
+	uint64_t headers = 2 * h->header_bytes;
+	_cleanup_free_ char *zeros = calloc(1, headers);
+	int r;
+
+	if (!zeros)
+		return err_set(e, -ENOMEM, "no memory for a header");
+	r = io_pwrite_full(fd, zeros, headers, 0, e);
 	r = r ?: io_fsync(fd, e);
-	r = r ?: io_pread_full(backup, buf, headers, 0, e);
-	r = r ?: io_pwrite_full(fd, buf + h->header_bytes, h->header_bytes, h->header_bytes, e);
+	r = r ?: io_pwrite_full(fd, region + headers, h->keyslots_bytes, headers, e);
 	r = r ?: io_fsync(fd, e);
-	r = r ?: io_pwrite_full(fd, buf, h->header_bytes, 0, e);
+	r = r ?: io_pwrite_full(fd, region + h->header_bytes, h->header_bytes, h->header_bytes, e);
 	r = r ?: io_fsync(fd, e);
-	secret_wipe(buf, headers);
-	return r;
+	r = r ?: io_pwrite_full(fd, region, h->header_bytes, 0, e);
+	return r ?: io_fsync(fd, e);
+}
+
+/* A volume that is mapped may get its header back, that is when it is missed; one that is mounted
+ * as it is has no header to miss. */
+static int open_target(const char *path, struct block_device *ret, struct err *e)
+{
+	unsigned int holders = 0;
+	int r;
+
+	r = block_open(path, BLOCK_EXCLUSIVE, ret, e);
+	if (r != -EBUSY)
+		return r;
+	r = block_open(path, 0, ret, NULL);
+	if (r)
+		return -EBUSY;
+	if (ret->regular_file ||
+	    (!block_count_holders(ret->major, ret->minor, &holders, NULL) && holders)) {
+		err_clear(e);
+		return 0;
+	}
+	block_close(ret);
+	return -EBUSY;
 }
 
 static int restore_locked(const struct volume_env *env, struct block_device *dev,
-			  const struct volume_metadata *backup, struct err *e)
+			  const struct luks_header *new, const char *region, struct err *e)
 {
 	struct luks_io io = volume_io_of(env, dev);
 	_cleanup_luks_ struct luks_header *old = NULL;
@@ -148,43 +182,58 @@ static int restore_locked(const struct volume_env *env, struct block_device *dev
 
 	r = luks_load(&io, &old, e);
 	if (!r)
-		r = check_same_shape(old, backup->header, e);
+		r = check_same_shape(old, new, e);
 	else if (r == -EMEDIUMTYPE || r == -EBADMSG)
 		r = 0; /* that is what a restore is for */
-	if (!r && dev->size_bytes < region_bytes(backup->header))
+	if (!r && dev->size_bytes < region_bytes(new))
 		r = err_set(e, -ENOSPC, "the device is smaller than the header in the backup");
 	if (!r && !env->no_locks)
 		r = luks_lock_take(io.fd, true, &lock, e);
 	if (r)
 		return r;
 	err_clear(e);
-	r = write_region(backup->io.fd, io.fd, backup->header, e);
+	r = write_region(io.fd, new, region, e);
 	if (!env->no_locks)
 		luks_lock_release(&lock);
+	return r;
+}
+
+static int restore_from(const struct volume_env *env, const char *path,
+			const struct volume_metadata *backup, const char *region, struct err *e)
+{
+	struct block_device dev;
+	int r;
+
+	r = open_target(path, &dev, e);
+	if (r)
+		return r;
+	r = dev.readonly ? err_set(e, -EROFS, "%s is read-only", path)
+			 : restore_locked(env, &dev, backup->header, region, e);
+	block_close(&dev);
 	return r;
 }
 
 int volume_restore_header(const struct volume_env *env, const struct volume_where *w,
 			  const char *file, struct err *e)
 {
-	const char *path = w->header ?: w->device;
 	struct volume_where from = { .device = file };
 	struct volume_metadata backup;
-	struct block_device dev;
+	char *region = NULL;
 	int r;
 
 	r = volume_open_metadata(env, &from, VOLUME_READ, &backup, e);
 	if (r)
-		return r;
+		return r == -ENODEV ? -ENOENT
+				    : r; /* the device's own word is kept for the device */
 	r = luks_check_usable(backup.header, e);
+	r = r ?: read_region(&backup, &region, e);
 	if (r)
 		err_wrap(e, r, "the backup %s", file);
-	r = r ?: block_open(path, BLOCK_EXCLUSIVE, &dev, e);
-	if (!r) {
-		r = dev.readonly ? err_set(e, -EROFS, "%s is read-only", path)
-				 : restore_locked(env, &dev, &backup, e);
-		block_close(&dev);
-	}
+	else
+		r = restore_from(env, w->header ?: w->device, &backup, region, e);
+	if (region)
+		secret_wipe(region, region_bytes(backup.header));
+	free(region);
 	volume_close_metadata(&backup);
 	return r;
 }

@@ -22,6 +22,9 @@ prepare() {
 	truncate -s 4M luks1 &&
 		cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 luks1 pw.key
 	truncate -s 20M blank
+	cryptsetup luksHeaderBackup one --header-backup-file one.header
+	cryptsetup luksHeaderBackup luks1 --header-backup-file luks1.header
+	head -c 600K one.header >short.header
 	cp --sparse=always blank ext4 && mkfs.ext4 -q -F ext4
 }
 
@@ -48,12 +51,13 @@ run_one() {
 		*) words+=("$word") ;;
 		esac
 	done
-	rm -f out.vk
+	rm -f out.vk out.header
 	[ "$input" != - ] || input=
 	# shellcheck disable=SC2059
 	printf "$input" | timeout 60 "$program" "${words[@]}" >"out.$suffix" 2>"err.$suffix"
 	echo $? >"status.$suffix"
 	[ ! -e out.vk ] || od -An -tx1 out.vk >>"out.$suffix"
+	[ ! -e out.header ] || sha256sum out.header >>"out.$suffix"
 	[ -z "$COPY" ] || if cmp -s "$name" "$COPY"; then echo unchanged; else header "$COPY"; fi >"header.$suffix"
 }
 

@@ -50,7 +50,8 @@ int backup_list(const char *dir, const char *volume, struct backup_info **ret, s
 /**
  * backup_restore - write the backup to @path: a new file (made, -EEXIST where it is there), or,
  * with @overwrite, a device or file that is big enough. Every block's checksum is verified before
- * it is written.
+ * it is written, the first block last: what is half written has no header. -EBUSY: the device is
+ * mounted or mapped.
  */
 int backup_restore(const char *dir, const char *volume, const char *name, const char *path,
 		   bool overwrite, backup_progress *progress, void *arg, struct err *e);

@@ -118,6 +118,8 @@ static int write_locked(struct writer *w, const struct backup_source *s, struct 
 	w->buf = malloc(BACKUP_BLOCK_BYTES);
 	if (!w->m.hashes || !w->buf)
 		return err_set(e, -ENOMEM, "no memory for a backup");
+	/* What a mapping wrote went past the device's page cache: none of it may be older. */
+	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
 	r = write_blocks(w, e);
 	w->m.info.stored_bytes = w->stats.stored_bytes;
 	r = r ?: store_sync(w->dir, e); /* blocks before the manifest that names them */
@@ -223,29 +225,62 @@ int backup_list(const char *dir, const char *volume, struct backup_info **ret, s
 
 /* ---- restore and verify: every block read and checked; @to < 0 writes nothing ---- */
 
+struct reader {
+	const char *dir;
+	const struct manifest *m;
+	int to;
+	bool zero_holes;
+	char *buf;
+};
+
+static int read_block(const struct reader *d, uint64_t i, struct err *e)
+{
+	size_t len = block_length(d->m->info.device_bytes, i);
+	bool hole = hash_is_hole(d->m->hashes[i]);
+	int r = 0;
+
+	if (hole)
+		memset(d->buf, 0, len);
+	else
+		r = store_get(d->dir, d->m->hashes[i], d->buf, len, e);
+	if (!r && d->to >= 0 && (!hole || d->zero_holes))
+		r = io_pwrite_full(d->to, d->buf, len, i * BACKUP_BLOCK_BYTES, e);
+	return r;
+}
+
+/* The first block, with the header in it, comes last: half of a volume must not pass for one. */
 static int read_all(const char *dir, const struct manifest *m, int to, bool zero_holes,
 		    backup_progress *progress, void *arg, struct err *e)
 {
-	_cleanup_free_ char *buf = malloc(BACKUP_BLOCK_BYTES);
-	uint64_t end = m->info.device_bytes;
+	_cleanup_free_ char *buf = calloc(1, BACKUP_BLOCK_BYTES);
+	struct reader d = { dir, m, to, zero_holes, buf };
+	uint64_t end = m->info.device_bytes, n = m->n_blocks, done = 0;
 	int r = 0;
 
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory for a block");
-	for (uint64_t i = 0; !r && i < m->n_blocks; i++) {
-		size_t len = block_length(end, i);
-		bool hole = hash_is_hole(m->hashes[i]);
-
-		if (hole)
-			memset(buf, 0, len);
-		else
-			r = store_get(dir, m->hashes[i], buf, len, e);
-		if (!r && to >= 0 && (!hole || zero_holes))
-			r = io_pwrite_full(to, buf, len, i * BACKUP_BLOCK_BYTES, e);
+	if (to >= 0 && zero_holes && n) {
+		r = io_pwrite_full(to, buf, block_length(end, 0), 0, e);
+		r = r ?: io_fsync(to, e);
+	}
+	for (uint64_t k = 1; !r && k <= n; k++) {
+		if (k == n && to >= 0)
+			r = io_fsync(to, e);
+		r = r ?: read_block(&d, k % n, e);
+		done += block_length(end, k % n);
 		if (!r && progress)
-			progress(arg, i * BACKUP_BLOCK_BYTES + len, end);
+			progress(arg, done, end);
 	}
 	return r;
+}
+
+/* A device that is mounted or mapped isn't written over. */
+static int open_existing(const char *path)
+{
+	struct stat st;
+	bool device = !stat(path, &st) && S_ISBLK(st.st_mode);
+
+	return open(path, O_RDWR | O_CLOEXEC | (device ? O_EXCL : 0));
 }
 
 /* *ret_blank: holes needn't be written. */
@@ -257,9 +292,9 @@ static int open_target(const char *path, uint64_t bytes, bool overwrite, int *re
 	uint64_t have;
 	int r;
 
-	fd = open(path, O_RDWR | O_CLOEXEC | (overwrite ? 0 : O_CREAT | O_EXCL), 0600);
-	*ret_made = fd >= 0 && !overwrite;
-	if (fd < 0 && overwrite && errno == ENOENT) {
+	if (overwrite)
+		fd = open_existing(path);
+	if (!overwrite || (fd < 0 && errno == ENOENT)) {
 		fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0600);
 		*ret_made = fd >= 0;
 	}

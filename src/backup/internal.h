@@ -7,6 +7,7 @@
 #include <cryptvol/base.h>
 #include <cryptvol/crypto.h>
 
+#define STORE_PATH_BYTES 4480
 #define HASH_BYTES 32u
 #define HASH_HEX (2 * HASH_BYTES + 1)
 
@@ -23,6 +24,8 @@ int manifest_read(const char *dir, const char *volume, const char *name, struct 
 int manifest_write(const char *dir, const struct manifest *m, struct err *e);
 /** manifest_delete - *ret_was_there. */
 int manifest_delete(const char *dir, const char *volume, const char *name, struct err *e);
+/** manifest_sweep - remove what writers left that died. The caller holds the store exclusively. */
+int manifest_sweep(const char *dir, struct err *e);
 /** manifest_each - call @fn with every manifest of the store, until it fails. */
 int manifest_each(const char *dir, const char *volume,
 		  int (*fn)(void *arg, struct manifest *m, struct err *e), void *arg,
@@ -36,6 +39,8 @@ int store_hash(const void *block, size_t len, uint8_t ret[HASH_BYTES], struct er
  * store_sync. */
 int store_put(const char *dir, const uint8_t hash[HASH_BYTES], const void *block, size_t len,
 	      bool *ret_new, struct err *e);
+/** store_write_file - @n parts as a new file, flushed, then under its name. */
+int store_write_file(const char *path, const struct crypto_iov *parts, size_t n, struct err *e);
 int store_sync(const char *dir, struct err *e);
 /** store_get - read a block of @len bytes and check it against its hash. -EBADMSG. */
 int store_get(const char *dir, const uint8_t hash[HASH_BYTES], void *block, size_t len,

@@ -11,7 +11,7 @@
 
 #define MANIFEST_VERSION 1
 #define MANIFEST_MAX_BYTES (256u * 1024 * 1024) /* 3.8 TiB of blocks without a hole */
-#define PATH_BYTES 4480
+#define PATH_BYTES STORE_PATH_BYTES
 
 void manifest_clear(struct manifest *m)
 {
@@ -238,47 +238,36 @@ static struct json_object *build(const struct manifest *m)
 	return o;
 }
 
-static int write_file(const char *path, const char *sum, const char *body, struct err *e)
+static int write_text(const char *dir, const struct manifest *m, const char *body, struct err *e)
 {
-	char tmp[PATH_BYTES + 8];
-	_cleanup_close_ int fd = -1;
+	char path[PATH_BYTES], sum[HASH_HEX + 1];
+	struct crypto_iov parts[] = { { sum, HASH_HEX }, { body, strlen(body) } };
+	uint8_t hash[HASH_BYTES];
 	int r;
 
-	snprintf(tmp, sizeof(tmp), "%s.new", path);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(e, -errno, "%s can't be made", tmp);
-	r = io_pwrite_full(fd, sum, 65, 0, e);
-	r = r ?: io_pwrite_full(fd, body, strlen(body), 65, e);
-	r = r ?: io_fsync(fd, e);
-	if (!r && rename(tmp, path))
-		r = err_sys(e, -errno, "%s can't get its name", path);
+	/* What can't be read again is no backup. */
+	if (HASH_HEX + parts[1].len > MANIFEST_MAX_BYTES)
+		return err_set(e, -EFBIG, "%s: the device has too many blocks for one backup",
+			       m->info.name);
+	r = store_hash(body, parts[1].len, hash, e);
 	if (r)
-		(void)!unlink(tmp);
-	return r;
+		return r;
+	text_hex(hash, HASH_BYTES, sum);
+	sum[HASH_HEX - 1] = '\n';
+	snprintf(path, sizeof(path), "%.4000s/manifests/%.128s", dir, m->info.volume);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return err_sys(e, -errno, "%s can't be made", path);
+	manifest_path(dir, m->info.volume, m->info.name, path);
+	return store_write_file(path, parts, ARRAY_SIZE(parts), e);
 }
 
 int manifest_write(const char *dir, const struct manifest *m, struct err *e)
 {
 	struct json_object *o = build(m);
-	char path[PATH_BYTES], sum[HASH_HEX + 1];
-	uint8_t hash[HASH_BYTES];
-	const char *body = NULL;
+	const char *body = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN) : NULL;
 	int r;
 
-	body = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN) : NULL;
-	if (!body) {
-		json_object_put(o);
-		return err_set(e, -ENOMEM, "no memory for a manifest");
-	}
-	r = store_hash(body, strlen(body), hash, e);
-	text_hex(hash, HASH_BYTES, sum);
-	sum[64] = '\n';
-	snprintf(path, sizeof(path), "%.4000s/manifests/%.128s", dir, m->info.volume);
-	if (!r && mkdir(path, 0700) && errno != EEXIST)
-		r = err_sys(e, -errno, "%s can't be made", path);
-	manifest_path(dir, m->info.volume, m->info.name, path);
-	r = r ?: write_file(path, sum, body, e);
+	r = body ? write_text(dir, m, body, e) : err_set(e, -ENOMEM, "no memory for a manifest");
 	json_object_put(o);
 	return r ?: store_sync(dir, e);
 }
@@ -297,6 +286,47 @@ int manifest_delete(const char *dir, const char *volume, const char *name, struc
 
 /* ---- all of them ---- */
 
+static bool is_manifest(const char *file)
+{
+	size_t n = strlen(file);
+
+	return n > 5 && n - 5 < BACKUP_NAME_MAX && !strcmp(file + n - 5, ".json");
+}
+
+static void sweep_volume(int manifests, const char *volume)
+{
+	int fd = openat(manifests, volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *f = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!f) {
+		base_closep(&fd);
+		return;
+	}
+	while ((d = readdir(f)))
+		if (backup_name_valid(d->d_name) && !is_manifest(d->d_name))
+			(void)!unlinkat(fd, d->d_name, 0);
+	closedir(f);
+	(void)!unlinkat(manifests, volume, AT_REMOVEDIR); /* if that was the last one */
+}
+
+int manifest_sweep(const char *dir, struct err *e)
+{
+	char path[PATH_BYTES];
+	struct dirent *d;
+	DIR *f;
+
+	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
+	f = opendir(path);
+	if (!f)
+		return err_sys(e, -errno, "%s", path);
+	while ((d = readdir(f)))
+		if (backup_name_valid(d->d_name))
+			sweep_volume(dirfd(f), d->d_name);
+	closedir(f);
+	return 0;
+}
+
 static int each_of_volume(const char *dir, const char *volume,
 			  int (*fn)(void *arg, struct manifest *m, struct err *e), void *arg,
 			  struct err *e)
@@ -311,13 +341,11 @@ static int each_of_volume(const char *dir, const char *volume,
 	if (!f)
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "%s", path);
 	while (!r && (d = readdir(f))) {
-		size_t n = strlen(d->d_name);
 		struct manifest m;
 
-		if (n <= 5 || n - 5 >= sizeof(name) || strcmp(d->d_name + n - 5, ".json") != 0)
+		if (!is_manifest(d->d_name))
 			continue;
-		memcpy(name, d->d_name, n - 5);
-		name[n - 5] = '\0';
+		snprintf(name, sizeof(name), "%.*s", (int)strlen(d->d_name) - 5, d->d_name);
 		r = manifest_read(dir, volume, name, &m, e);
 		if (!r) {
 			r = fn(arg, &m, e);

@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define PATH_BYTES 4352
+#define PATH_BYTES STORE_PATH_BYTES
 
 uint64_t block_count(uint64_t device_bytes)
 {
@@ -43,11 +43,35 @@ static int make_dir(const char *path, struct err *e)
 						    : 0;
 }
 
+/* A file, not a folder: NFS locks nothing that isn't open for writing. A share that can only be
+ * read has readers all the same. */
+static int take_lock(const char *dir, bool exclusive, int *ret, struct err *e)
+{
+	char path[PATH_BYTES];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "%.4000s/lock", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 && !exclusive && (errno == EROFS || errno == EACCES))
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, -errno, "%s can't be opened", path);
+	do
+		r = flock(fd, exclusive ? LOCK_EX : LOCK_SH) ? -errno : 0;
+	while (r == -EINTR);
+	if (r) {
+		close(fd);
+		return err_sys(e, r, "%s can't be locked", path);
+	}
+	*ret = fd;
+	return 0;
+}
+
 int store_open(const char *dir, bool create, bool exclusive, int *ret_lock, struct err *e)
 {
 	static const char *const sub[] = { "blobs", "manifests" };
 	char path[PATH_BYTES];
-	int fd, r;
+	int r;
 
 	if (create) {
 		r = make_dir(dir, e);
@@ -59,17 +83,10 @@ int store_open(const char *dir, bool create, bool exclusive, int *ret_lock, stru
 			return r;
 	}
 	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	if (access(path, F_OK))
 		return errno == ENOENT ? err_set(e, -ENOENT, "%s is no backup store", dir)
 				       : err_sys(e, -errno, "%s", path);
-	if (flock(fd, exclusive ? LOCK_EX : LOCK_SH)) {
-		r = -errno;
-		close(fd);
-		return err_sys(e, r, "%s can't be locked", path);
-	}
-	*ret_lock = fd;
-	return 0;
+	return take_lock(dir, exclusive, ret_lock, e);
 }
 
 int store_hash(const void *block, size_t len, uint8_t ret[HASH_BYTES], struct err *e)
@@ -89,15 +106,24 @@ static void blob_path(const char *dir, const uint8_t hash[HASH_BYTES], char ret[
 	snprintf(ret + *ret_dir_len, PATH_BYTES - *ret_dir_len, "/%s", hex + 2);
 }
 
-static int write_blob(const char *tmp, const char *path, const void *block, size_t len,
-		      struct err *e)
+int store_write_file(const char *path, const struct crypto_iov *parts, size_t n, struct err *e)
 {
-	_cleanup_close_ int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char tmp[STORE_PATH_BYTES + 32], hex[17];
+	_cleanup_close_ int fd = -1;
+	uint64_t random, at = 0;
 	int r;
 
+	/* Other threads and hosts may write the same file at this moment. */
+	r = crypto_random(&random, sizeof(random), e);
+	if (r)
+		return r;
+	text_hex(&random, sizeof(random), hex);
+	snprintf(tmp, sizeof(tmp), "%s.new-%s", path, hex);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(e, -errno, "%s can't be made", tmp);
-	r = io_pwrite_full(fd, block, len, 0, e);
+	for (size_t i = 0; !r && i < n; at += parts[i++].len)
+		r = io_pwrite_full(fd, parts[i].data, parts[i].len, at, e);
 	r = r ?: io_fsync(fd, e);
 	if (!r && rename(tmp, path))
 		r = err_sys(e, -errno, "%s can't get its name", path);
@@ -109,7 +135,8 @@ static int write_blob(const char *tmp, const char *path, const void *block, size
 int store_put(const char *dir, const uint8_t hash[HASH_BYTES], const void *block, size_t len,
 	      bool *ret_new, struct err *e)
 {
-	char path[PATH_BYTES], tmp[PATH_BYTES + 32];
+	struct crypto_iov part = { block, len };
+	char path[PATH_BYTES];
 	struct stat st;
 	size_t n;
 	int r;
@@ -123,8 +150,7 @@ int store_put(const char *dir, const uint8_t hash[HASH_BYTES], const void *block
 	path[n] = '/';
 	if (r)
 		return r;
-	snprintf(tmp, sizeof(tmp), "%s.new-%d", path, (int)getpid());
-	return write_blob(tmp, path, block, len, e);
+	return store_write_file(path, &part, 1, e);
 }
 
 int store_sync(const char *dir, struct err *e)
@@ -209,7 +235,8 @@ static void sweep_dir(const char *path, const char *prefix, const struct hash_se
 			     !text_unhex(hex, hash, sizeof(hash), &n);
 
 		if (d->d_name[0] == '.' ||
-		    (whole && bsearch(hash, used->hashes, used->n, HASH_BYTES, by_bytes)))
+		    (whole && used->n &&
+		     bsearch(hash, used->hashes, used->n, HASH_BYTES, by_bytes)))
 			continue;
 		(void)!unlinkat(dirfd(dir), d->d_name, 0); /* unused, or what a dead writer left */
 	}
@@ -224,6 +251,7 @@ int store_sweep(const char *dir, struct err *e)
 	int r;
 
 	r = manifest_each(dir, NULL, collect, &used, e);
+	r = r ?: manifest_sweep(dir, e);
 	if (!r && used.n)
 		qsort(used.hashes, used.n, HASH_BYTES, by_bytes);
 	for (unsigned int i = 0; !r && i < 256; i++) {

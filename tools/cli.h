@@ -9,7 +9,7 @@
 
 #include "options.h"
 
-#define CLI_ARGS_MAX 3
+#define CLI_ARGS_MAX 4
 
 struct cli;
 
@@ -184,6 +184,8 @@ int cmd_config(struct cli *c);
 int cmd_repair(struct cli *c);
 int cmd_headerbackup(struct cli *c);
 int cmd_headerrestore(struct cli *c);
+int cmd_backup(struct cli *c);
+int cmd_restore(struct cli *c);
 int cmd_benchmark(struct cli *c);
 
 void dump_luks2(const struct luks_header *h);

@@ -113,6 +113,14 @@ enum option_kind {
 	  "print the JSON metadata")                                                               \
 	X(DUMP_VOLUME_KEY, "dump-volume-key", "dump-master-key", 0, FLAG, NULL,                    \
 	  "print the volume key, or write it to --volume-key-file")                                \
+	X(LIST, "list", NULL, 0, FLAG, NULL, "list the backups in a directory")                    \
+	X(VERIFY, "verify", NULL, 0, FLAG, NULL, "read a backup and compare its checksums")        \
+	X(DELETE, "delete", NULL, 0, FLAG, NULL, "remove a backup, and the blocks of no other")    \
+	X(VOLUME, "volume", NULL, 0, TEXT, "NAME", "the volume's name in backups (its UUID)")      \
+	X(NAME, "name", NULL, 0, TEXT, "NAME", "the backup's name (the time in UTC)")              \
+	X(LIVE, "live", NULL, 0, FLAG, NULL, "back up a device though it is in use")               \
+	X(OVERWRITE, "overwrite", NULL, 0, FLAG, NULL,                                             \
+	  "restore over a device or file that is there")                                           \
 	X(HEADER_BACKUP_FILE, "header-backup-file", NULL, 0, TEXT, "FILE",                         \
 	  "file with a copy of the header and its keyslots")                                       \
 	X(PRIORITY, "priority", NULL, 0, TEXT, "NAME", "keyslot priority: ignore, normal, prefer")

@@ -93,6 +93,10 @@ static const uint8_t config_options[] = {
 	WHERE, OPT_PRIORITY, OPT_KEY_SLOT, OPT_LABEL, OPT_SUBSYSTEM,
 };
 static const uint8_t header_copy_options[] = { WHERE, OPT_HEADER_BACKUP_FILE };
+static const uint8_t backup_options[] = {
+	OPT_LIST, OPT_VERIFY, OPT_DELETE, OPT_VOLUME, OPT_NAME, OPT_LIVE, OPT_JSON,
+};
+static const uint8_t restore_options[] = { OPT_OVERWRITE };
 static const uint8_t benchmark_options[] = {
 	OPT_CIPHER,	  OPT_KEY_SIZE,	      OPT_HASH,	     OPT_PBKDF, OPT_PBKDF_FORCE_ITERATIONS,
 	OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL, OPT_ITER_TIME,
@@ -135,6 +139,10 @@ const struct verb cli_verbs[] = {
 	  "copy the header with its keyslots to a new file" },
 	{ "luksHeaderRestore", cmd_headerrestore, "<device>", 1, 1, OPTIONS(header_copy),
 	  "write a copied header back: the keyslots of today are lost" },
+	{ "backup", cmd_backup, "<device> <directory>", 1, 3, OPTIONS(backup),
+	  "ciphertext into a directory: what changed; list, verify, delete" },
+	{ "restore", cmd_restore, "<directory> <volume> <name> <target>", 4, 4, OPTIONS(restore),
+	  "a backup into an image file or a device" },
 	{ "benchmark", cmd_benchmark, "", 0, 0, OPTIONS(benchmark),
 	  "speed of ciphers and PBKDFs on this host" },
 };

@@ -87,6 +87,11 @@ int volume_backup_header(const struct volume_env *env, const struct volume_where
 int volume_restore_header(const struct volume_env *env, const struct volume_where *w,
 			  const char *file, struct err *e);
 
+/** volume_hold_idle - open @device or an image file for reading; while *ret_fd is open nobody maps
+ * or mounts the device (of a file it is only known that nobody does now). -EBUSY: it is mapped or
+ * mounted, or the loop device over the file is. */
+int volume_hold_idle(const char *device, int *ret_fd, struct err *e);
+
 /* ---- format ---- */
 
 struct volume_format {

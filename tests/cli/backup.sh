@@ -1,0 +1,172 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Backups of image files: what is stored, what comes back, what damage, a kill and a deletion leave.
+# timeout: 300
+
+. "$(dirname "$0")/../lab/lib.sh"
+need cryptsetup mkfs.ext4
+cd "$SCRATCH" || exit 1
+MIB=1048576
+
+backup() {
+	"$CRYPTVOL" backup "$@"
+}
+
+# block IMAGE NUMBER: other random bytes there
+change() {
+	dd if=/dev/urandom of="$1" bs=1M seek="$2" count=1 conv=notrunc status=none
+}
+
+blobs() {
+	find store/blobs -type f | wc -l
+}
+
+# The blob that holds this block of the image.
+blob_of() {
+	local sum
+	sum=$(dd if="$1" bs=1M skip="$2" count=1 status=none | sha256sum | cut -d' ' -f1)
+	echo "store/blobs/${sum:0:2}/${sum:2}"
+}
+
+# stored: "<new blocks> <bytes>" as the last backup said
+stored() {
+	sed -nE 's/.* ([0-9]+) new ones stored \(([0-9]+) bytes\).*/\1 \2/p' said
+}
+
+printf pw >pw.key
+truncate -s 40M img && cryptsetup -q luksFormat "${FAST_KDF[@]}" img pw.key
+dd if=/dev/urandom of=img bs=1M seek=16 count=20 conv=notrunc status=none
+uuid=$(cryptsetup luksUUID img)
+cp --sparse=always img first
+
+backup img store --name one >said
+check_equal "backup" 0 $?
+used=$(($(blobs)))
+check_equal "as many new blocks as lie in the store" "$used" "$(stored | cut -d' ' -f1)"
+check "holes and zeros are not stored: less than the image" test "$used" -ge 20 -a "$used" -lt 40
+change img 17 && change img 30
+backup img store --name two >said
+check_equal "the second backup stores the two changed blocks" "2 $((2 * MIB))" "$(stored)"
+check_equal "and the store has just these two more" $((used + 2)) "$(blobs)"
+backup img store >said
+check_equal "an unchanged image stores nothing" "0 0" "$(stored)"
+check "its name is the time of day" grep -qE '^Backup 20[0-9]{6}t[0-9]{6}z of volume '"$uuid:" said
+check_status "a name that is there is refused" 5 backup img store --name one
+
+# Nothing but bytes of the image is in the store: each blob is one of its blocks, under that block's own hash.
+strangers=0
+for f in $(find store/blobs -type f); do
+	case $(sha256sum <"$f") in "$(sed -E 's|.*/(..)/(.*)|\1\2|' <<<"$f")"*) ;; *) strangers=$((strangers + 1)) ;; esac
+done
+check_equal "each blob has the hash that is its name" 0 "$strangers"
+known() {
+	local i
+	for i in $(seq 0 39); do
+		blob_of first "$i"
+		blob_of img "$i"
+	done
+}
+check_equal "each blob is a block of the image" "" "$(comm -23 <(find store/blobs -type f | sort) <(known | sort -u))"
+check_equal "nobody else may read it" "" "$(find store -perm /077)"
+
+"$CRYPTVOL" backup --list store --json >list
+check_equal "the list as JSON" "$uuid one True 16777216 $((40 * MIB)) 3" "$(/usr/bin/python3 -c '
+import json
+l = json.load(open("list"))
+b = l[[x["name"] for x in l].index("one")]
+print(b["volume"], b["name"], b["encrypted"], b["header_bytes"], b["device_bytes"], len(l))')"
+check_equal "the list as text" 3 "$("$CRYPTVOL" backup --list store --volume "$uuid" | grep -c "^$uuid ")"
+
+check "verify" backup --verify store "$uuid" one
+check "restore the first" "$CRYPTVOL" restore store "$uuid" one back1
+check "it is the image of then" cmp back1 first
+check "restore the second" "$CRYPTVOL" restore store "$uuid" two back2
+check "it is the image of now" cmp back2 img
+check "cryptsetup opens it" pass pw cryptsetup open --test-passphrase back2 -d -
+check_status "a file that is there is not overwritten" 5 "$CRYPTVOL" restore store "$uuid" one back2
+check "but with --overwrite, whatever was in it" "$CRYPTVOL" restore store "$uuid" one back2 --overwrite
+check "and is the image of then" cmp back2 first
+
+# Damage: found before a byte of the block is used.
+blob=$(blob_of img 30)
+cp "$blob" whole && printf '\x5a' | dd of="$blob" bs=1 seek=4711 conv=notrunc status=none
+cmp -s "$blob" whole && printf '\xa5' | dd of="$blob" bs=1 seek=4711 conv=notrunc status=none
+check_says "verify finds a flipped byte" "is damaged" backup --verify store "$uuid" two
+check_status "and fails" 1 backup --verify store "$uuid" two
+check_status "restore fails as well" 1 "$CRYPTVOL" restore store "$uuid" two back3
+check "and leaves no image" test ! -e back3
+check "the first backup, without this block, is whole" backup --verify store "$uuid" one
+rm "$blob"
+check_says "a missing block is found" "is missing" backup --verify store "$uuid" two
+cp whole "$blob"
+check "whole again" backup --verify store "$uuid" two
+manifest=store/manifests/$uuid/two.json
+cp "$manifest" whole && sed -i 's/"encrypted":1/"encrypted":0/' "$manifest"
+check_says "a changed manifest is found" "checksum is wrong" backup --verify store "$uuid" two
+cp whole "$manifest"
+
+# Killed while it writes: more blocks than a moment is enough for.
+truncate -s 300M big && cryptsetup -q luksFormat "${FAST_KDF[@]}" big pw.key
+dd if=/dev/urandom of=big bs=1M seek=16 count=280 conv=notrunc status=none
+before=$(blobs)
+"$CRYPTVOL" backup big store --name killed >said 2>&1 &
+pid=$!
+while [ "$(blobs)" -lt $((before + 5)) ] && kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+kill -9 "$pid"
+wait "$pid" 2>/dev/null
+check_equal "it was killed in the middle" 137 $?
+big=$(cryptsetup luksUUID big)
+check_equal "no backup of that name" 0 "$(backup --list store | grep -c killed)"
+check "the others are whole: one" backup --verify store "$uuid" one
+check "the others are whole: two" backup --verify store "$uuid" two
+left=$(($(blobs) - before))
+backup big store --name killed >said
+check_equal "a retry completes" 0 $?
+all=$(sed -nE 's/.*: ([0-9]+) blocks, ([0-9]+) of them empty.*/\1 - \2/p' said)
+check "and uses what the killed one had stored ($left)" test "$(stored | cut -d' ' -f1)" -le $((all - left + 1))
+check "it is whole" backup --verify store "$big" killed
+check "it restores" "$CRYPTVOL" restore store "$big" killed back4
+check "byte by byte" cmp back4 big
+
+# Deleted: what no other names goes, and what dead writers left.
+: >"store/manifests/$big/x.json.new-0123456789abcdef"
+check "delete" backup -q --delete store "$big" killed
+check_equal "only the others' blocks are left" "$before" "$(blobs)"
+check "its volume is gone from the store" test ! -e "store/manifests/$big"
+check "deleted again" backup -q --delete store "$big" killed
+check "delete the first" backup -q --delete store "$uuid" one
+check "the second is whole" backup --verify store "$uuid" two
+check_equal "the first one's own two blocks are gone" $((before - 2)) "$(blobs)"
+
+# What is refused, and why.
+check_status "a directory that is no store" 1 backup --list "$SCRATCH/nowhere"
+check_status "no device" 4 backup nowhere store
+check_status "two modes" 1 backup --list --verify store
+check_status "a name with a slash" 1 backup img store --name ../x
+truncate -s 3M raw && printf plain | dd of=raw conv=notrunc status=none
+check_says "no LUKS: said" "has no LUKS header" backup raw store
+check_status "no LUKS: it needs a volume's name" 1 backup raw store
+check "no LUKS: with a name" backup raw store --volume raw --name a
+check "no LUKS: restored" "$CRYPTVOL" restore store raw a back5
+check "no LUKS: byte by byte" cmp raw back5
+
+# In use: a mounted file system holds its device, and the file below.
+truncate -s 8M raw && mkfs.ext4 -q -F raw && mkdir mnt
+backup raw store --volume raw --name d >said 2>&1
+if [ "$(id -u)" = 0 ] && loop=$(losetup -f --show raw 2>/dev/null) && mount "$loop" mnt 2>/dev/null; then
+	check_status "a mounted device is refused" 5 backup "$loop" store --volume raw --name e
+	check_says "and said why" "use --live option" backup "$loop" store --volume raw --name e
+	check_status "the image below it is refused" 5 backup raw store --volume raw --name e
+	check_status "no restore over a mounted device" 5 "$CRYPTVOL" restore store raw d "$loop" --overwrite
+	check_status "nor over the image below it" 5 "$CRYPTVOL" restore store raw d raw --overwrite
+	check "with --live it is taken" backup "$loop" store --volume raw --name e --live
+	umount mnt
+	check "unmounted it is taken" backup "$loop" store --volume raw --name f
+	change raw 1 && blockdev --flushbufs "$loop"
+	check "and overwritten" "$CRYPTVOL" -q restore store raw f "$loop" --overwrite
+	check "restore over a device, holes included" "$CRYPTVOL" restore store raw f back6
+	check "byte by byte" cmp back6 "$loop"
+	losetup -d "$loop"
+else
+	skip "devices in use" "no loop devices here"
+fi

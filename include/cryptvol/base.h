@@ -3,6 +3,7 @@
 #pragma once
 
 #include <endian.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -106,6 +107,15 @@ int text_base64_decode(const char *s, uint8_t **ret, size_t *ret_len);
 /** text_copy - copy @src into @dst[@cap], NUL-terminated; -ENAMETOOLONG (dst untouched) where it
  * doesn't fit. */
 int text_copy(char *dst, size_t cap, const char *src);
+
+/* ---- children ---- */
+/** base_spawn - posix_spawnp for a child that keeps descriptors 0 to 2 only; @fa (it gets one more
+ * action) and @attr may be NULL. */
+int base_spawn(const char *path, char *const *argv, char *const *envp,
+	       posix_spawn_file_actions_t *fa, const posix_spawnattr_t *attr, pid_t *ret);
+/** base_spawn_settle - after the close of a descriptor that claims a device: returns once no child
+ * that is being started has a copy of it. */
+void base_spawn_settle(void);
 
 /* ---- debug log ---- */
 /** log_set_debug - turn library debug messages on; @sink gets each line (no newline). NULL turns

@@ -85,11 +85,12 @@ static int try_attach(int control, int file_fd, const char *file, bool readonly,
 		return err_sys(e, -errno, "the kernel gives no loop device for %s", file);
 	if ((size_t)snprintf(ret_path, cap, "/dev/loop%ld", number) >= cap)
 		return err_set(e, -ENAMETOOLONG, "the path of a loop device is too long");
-	fd = open(ret_path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_EXCL);
+	/* Not exclusively: whoever was faster with this number has it in use by now, and would find
+	 * it claimed. LOOP_CONFIGURE lets one of us pass. */
+	fd = open(ret_path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 	if (fd < 0)
-		return errno == EBUSY ? -EAGAIN
-				      : err_sys(e, errno == ENOENT ? -EHOSTDOWN : -errno,
-						"%s can't be opened", ret_path);
+		return err_sys(e, errno == ENOENT ? -EHOSTDOWN : -errno, "%s can't be opened",
+			       ret_path);
 	memcpy(config.info.lo_file_name, file, strnlen(file, LO_NAME_SIZE - 1));
 	if (ioctl(fd, LOOP_CONFIGURE, &config))
 		return errno == EBUSY || errno == EAGAIN
@@ -145,11 +146,14 @@ int block_update_loop(const char *path, struct err *e)
  * use is asked for first. */
 static int try_drop(const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_EXCL);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_EXCL), r;
 
 	if (fd < 0)
 		return -errno;
-	return ioctl(fd, LOOP_CLR_FD, 0) ? -errno : 0;
+	r = ioctl(fd, LOOP_CLR_FD, 0) ? -errno : 0;
+	close(fd);
+	base_spawn_settle();
+	return r;
 }
 
 int block_drop_loop(const char *path, struct err *e)

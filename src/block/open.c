@@ -142,6 +142,8 @@ void block_close(struct block_device *d)
 		return;
 	if (d->fd >= 0)
 		close(d->fd); /* the last user's close of an AUTOCLEAR loop device detaches it */
+	if (d->exclusive)
+		base_spawn_settle();
 	if (d->file_fd >= 0)
 		close(d->file_fd);
 	d->fd = d->file_fd = -1;
@@ -170,6 +172,7 @@ int block_drop_exclusive(struct block_device *d, struct err *e)
 			       d->path);
 	}
 	close(d->fd);
+	base_spawn_settle();
 	d->fd = fd;
 	d->exclusive = false;
 	return 0;

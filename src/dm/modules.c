@@ -42,9 +42,9 @@ int dm_module_load(const char *name)
 	r = text_copy(module, sizeof(module), name);
 	if (r)
 		return r;
-	r = posix_spawn(&pid, path, NULL, NULL, argv, envp);
+	r = base_spawn(path, argv, envp, NULL, NULL, &pid);
 	if (r)
-		return -r;
+		return r;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;

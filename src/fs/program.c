@@ -68,10 +68,10 @@ static int spawn(const char *const *argv, int out, pid_t *ret)
 	posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&fa, out, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&fa, out, STDERR_FILENO);
-	r = posix_spawnp(ret, argv[0], &fa, &attr, (char *const *)(uintptr_t)argv, clean_env);
+	r = base_spawn(argv[0], (char *const *)(uintptr_t)argv, clean_env, &fa, &attr, ret);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&fa);
-	return -r;
+	return r;
 }
 
 int fs_run_program(const char *const *argv, int *ret_status, char *ret_tail, size_t cap,

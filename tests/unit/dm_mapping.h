@@ -5,7 +5,6 @@
 
 #include "dm_fake.h"
 
-#include <spawn.h>
 #include <sys/sysmacros.h>
 
 #define UUID "CRYPT-LUKS2-0123-vol"
@@ -14,13 +13,13 @@
 static struct dm_control *c;
 static struct err e;
 
-int __wrap_posix_spawn(pid_t *pid, const char *path, const void *actions, const void *attr,
-		       char *const argv[], char *const envp[]);
-int __wrap_posix_spawn(pid_t *pid, const char *path, const void *actions, const void *attr,
-		       char *const argv[], char *const envp[])
+int __wrap_base_spawn(const char *path, char *const *argv, char *const *envp, const void *actions,
+		      const void *attr, pid_t *pid);
+int __wrap_base_spawn(const char *path, char *const *argv, char *const *envp, const void *actions,
+		      const void *attr, pid_t *pid)
 {
 	(void)pid, (void)path, (void)actions, (void)attr, (void)argv, (void)envp;
-	return ENOENT;
+	return -ENOENT;
 }
 
 static struct dm_target linear = { .type = DM_TARGET_LINEAR,

@@ -3,7 +3,6 @@
 // on what the host lacks. Nodes of mappings, too.
 #include "dm_fake.h"
 
-#include <spawn.h>
 #include <sys/sysmacros.h>
 
 static struct dm_control *c;
@@ -11,10 +10,10 @@ static struct err e;
 static char spawned[256]; /* the arguments of the last modprobe */
 static int spawns;
 
-int __wrap_posix_spawn(pid_t *pid, const char *path, const void *actions, const void *attr,
-		       char *const argv[], char *const envp[]);
-int __wrap_posix_spawn(pid_t *pid, const char *path, const void *actions, const void *attr,
-		       char *const argv[], char *const envp[])
+int __wrap_base_spawn(const char *path, char *const *argv, char *const *envp, const void *actions,
+		      const void *attr, pid_t *pid);
+int __wrap_base_spawn(const char *path, char *const *argv, char *const *envp, const void *actions,
+		      const void *attr, pid_t *pid)
 {
 	(void)pid, (void)path, (void)actions, (void)attr;
 	snprintf(spawned, sizeof(spawned), "%s %s %s %s", argv[0], argv[1] ?: "", argv[2] ?: "",
@@ -22,7 +21,7 @@ int __wrap_posix_spawn(pid_t *pid, const char *path, const void *actions, const 
 	spawns++;
 	if (!envp[0] || strncmp(envp[0], "PATH=", 5) || envp[1])
 		abort(); /* nothing of our environment goes to modprobe */
-	return EAGAIN;
+	return -EAGAIN;
 }
 
 static void control_path(char *buf, size_t cap)

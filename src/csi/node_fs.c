@@ -181,8 +181,11 @@ enum csi_code node_mount(struct node_stage *s)
 	struct err e = { 0 };
 
 	if (mkdir(s->staging, 0750) && errno != EEXIST)
-		return csi_fail(s->call, CSI_INTERNAL, "staging_target_path: %s can't be made: %s",
-				s->staging, strerrordesc_np(errno));
+		return csi_fail(s->call,
+				errno == ENOENT || errno == ENOTDIR ? CSI_FAILED_PRECONDITION
+								    : CSI_INTERNAL,
+				"staging_target_path: %s can't be made: %s", s->staging,
+				strerrordesc_np(errno));
 	if (mount_volume(s, &e))
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	return CSI_OK;

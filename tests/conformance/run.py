@@ -203,20 +203,23 @@ def first_key(case):
 def plan(case):
     """The checks that an image gets: (name, function, the answer that its sidecar wants or None)."""
     expect = case.expect
-    yes, no = "ok", "status 1"
-    checks = [("isLuks", check_is_luks, yes if expect["is_luks"] else no),
-              ("luksUUID", check_uuid, case.side.get("uuid") or (None if expect["is_luks"] else no)),
-              ("luksDump", check_dump, yes if expect["dump"] else no),
+    wanted = {True: "ok", False: "status 1", None: None}
+    uuid = case.side.get("uuid") or (None if expect["is_luks"] is not False else "status 1")
+    checks = [("isLuks", check_is_luks, wanted[expect["is_luks"]]),
+              ("luksUUID", check_uuid, uuid),
+              ("luksDump", check_dump, wanted[expect["dump"]]),
               ("metadata", check_metadata, None)]
+    if expect["open"] is None:
+        return checks
     if not expect["open"]:
         return checks + [("refusal", check_refusal, None)]
     for i, key in enumerate(case.keys):
         name = "key %d" % key["keyslot"] if "keyslot" in key else "key #%d" % i
         by_number = key.get("only_by_number")
         opens = not key.get("unbound") and not by_number
-        checks.append((name, key_check(i, False), yes if opens else "status 2"))
+        checks.append((name, key_check(i, False), "ok" if opens else "status 2"))
         if "keyslot" in key and not key.get("unbound"):
-            checks.append((name + " by number", key_check(i, True), yes))
+            checks.append((name + " by number", key_check(i, True), "ok"))
     checks.append(("wrong passphrase", check_wrong, "status 2"))
     if "volume_key_hex" in case.side:
         checks.append(("volume key", check_volume_key, case.side["volume_key_hex"]))

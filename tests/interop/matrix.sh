@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 600
+# timeout: 1500
 # guest: -e CRYPTSETUP -e CRYPTSETUP2
 # Interop on a real kernel, both ways, for the rows of matrix.tsv (all of them with FULL=1): one
 # program formats, opens and writes, the other opens, and the plaintext is the same in every block;
-# each sees, resizes and closes what the other opened; the metadata are the same. CRYPTSETUP2 names a
-# second cryptsetup for the same.
+# each sees, resizes and closes what the other opened; the metadata are the same. A newer cryptsetup
+# (CRYPTSETUP2, or the one that `make newer-cryptsetup` found) is a second oracle for the same.
 . "$(dirname "$0")/../lab/lib.sh"
 HERE=$(dirname "$(readlink -f "$0")")
 need_root
@@ -76,7 +76,7 @@ later() {
 # one_way A B WAY ROW...: A formats and writes, B reads; A looks at what B opened, resizes, closes it.
 one_way() {
 	local a=$1 b=$2 way=$3 name=$4 format=$5 open=$6 extras=$7 key=$SCRATCH/key
-	local label="$name: $way" out=$SCRATCH/kept/$name.$way
+	local label="$name: $way$WITH" out=$KEPT/$name.$way
 	row_args "$name" "$format" "$open" "$extras"
 	check "$label: format" "$a" -q luksFormat --type luks2 "${FORMAT[@]}" "${HEADER[@]}" \
 		--key-file "$key" "${DEVICE[@]}" || return
@@ -135,8 +135,8 @@ row() {
 	drop_row "$name"
 	one_way "$ORACLE" "$CRYPTVOL" theirs "$@"
 	drop_row "$name"
-	later json alike "$SCRATCH/kept/$name.ours.json" "$SCRATCH/kept/$name.theirs.json" \
-		"$name: formatted by either, the metadata are alike"
+	later json alike "$KEPT/$name.ours.json" "$KEPT/$name.theirs.json" \
+		"$name: formatted by either$WITH, the metadata are alike"
 }
 
 # What a failure left, and the loop device that we made ourselves.
@@ -146,16 +146,30 @@ drop_row() {
 	rm -f "$SCRATCH/$1".*
 }
 
-FULL=${FULL:+1}
-mkdir "$SCRATCH/kept"
-for ORACLE in "$CRYPTSETUP" ${CRYPTSETUP2:+"$CRYPTSETUP2"}; do
-	while IFS=$'\t' read -r name set format open extras; do
+# rows SET ARGUMENT...: the rows of one of "ci", "newer" or "full" (all), or those named
+rows() {
+	local set=$1 name of format open extras
+	shift
+	mkdir "$KEPT"
+	while IFS=$'\t' read -r name of format open extras; do
 		case $name in '#'* | '') continue ;; esac
-		[ "$set" = ci ] || [ -n "$FULL" ] || continue
+		[ $set = full ] || [[ ,$of, = *,$set,* ]] || continue
 		[ $# = 0 ] || [[ " $* " = *" $name "* ]] || continue
 		row "$name" "$format" "$open" "$extras"
 	done <"$HERE/matrix.tsv"
-done
+}
+
+FULL=${FULL:+1}
+ORACLE=$CRYPTSETUP KEPT=$SCRATCH/kept WITH=
+rows "$([ -n "$FULL" ] && echo full || echo ci)" "$@"
+
+NEWER=${CRYPTSETUP2-$(cat "$BUILD/newer-cryptsetup" 2>/dev/null)}
+if [ -n "$NEWER" ]; then
+	ORACLE=$NEWER KEPT=$SCRATCH/kept-newer WITH=", $("$NEWER" --version | cut -d' ' -f1,2)"
+	check "the newer cryptsetup is another one" test "$("$NEWER" --version)" != "$("$CRYPTSETUP" --version)"
+	rows "$([ -n "$FULL" ] && echo full || echo newer)" "$@"
+fi
+
 while read -r line; do
 	case $line in ok\ *) ok "${line#ok }" ;; *) line=${line#FAIL } && fail "${line%%: *}" "${line#*: }" ;; esac
 done < <("$HERE/compare.py" "$SCRATCH/comparisons")

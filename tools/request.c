@@ -8,7 +8,7 @@
 
 int cli_kdf(struct cli *c)
 {
-	static const struct crypto_kdf_config config = { .lock_dir = LOCK_DIR };
+	static const struct crypto_kdf_config config = { .lock_dir = LOCK_DIR, .idle_bytes = UINT64_MAX };
 
 	if (c->env.kdf)
 		return 0;

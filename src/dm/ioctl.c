@@ -121,6 +121,10 @@ int dm_request_answer(const struct dm_request *q, const unsigned char **ret, siz
 {
 	uint32_t start = q->io->data_start, size = q->io->data_size;
 
+	/* No data (the table of a mapping that has none): the size is the head's without its
+	 * padding, and data_start still what we asked with. */
+	if (size == offsetof(struct dm_ioctl, data))
+		size = start;
 	if (size > q->cap || start > size || start % 8)
 		return err_set(e, -EIO, "the kernel's device-mapper answer makes no sense");
 	*ret = (const unsigned char *)q->io + start;

@@ -40,6 +40,7 @@ enum { /* of the request */
        AT_NAME = 48,
        AT_UUID = 176,
        HEAD_BYTES = 312,
+       KERNEL_HEAD_BYTES = 305,
 };
 
 #define FAKE_DEVICES 8
@@ -243,7 +244,11 @@ static inline int fake_table(struct fake_device *d, unsigned char *b)
 		fake_put(b, AT_TARGETS, 2);
 		return fake_answer(b, fake.nonsense, fake.nonsense_len);
 	}
-	for (uint32_t i = 0; d->live && i < d->n_live; i++) {
+	if (!d->live) { /* nothing to say: the kernel cuts the size to its head, data_start stays */
+		fake_put(b, AT_SIZE, KERNEL_HEAD_BYTES);
+		return 0;
+	}
+	for (uint32_t i = 0; i && i < d->n_live; i++) {
 		uint32_t next = fake_get(d->live + in, 20);
 
 		memcpy(out + at, d->live + in, next);

@@ -10,7 +10,7 @@ int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_p
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32];
-	uint64_t bytes, allocated, want;
+	uint64_t want;
 	int r;
 
 	r = backend_get(b, id, &v, e);
@@ -18,9 +18,7 @@ int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_p
 		return r;
 	want = v.size_bytes + v.header_bytes;
 	backend_volume_clear(&v);
-	r = image_size(b, false, id, &bytes, &allocated, e);
-	if (!r && bytes < want)
-		r = image_grow(b, id, want, e); /* an expansion that was cut short */
+	r = image_finish_growing(b, id, want, e);
 	if (r)
 		return r;
 	image_path(b, false, id, file, sizeof(file));

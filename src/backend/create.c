@@ -277,10 +277,40 @@ static int grow_record(struct backend *b, const struct backend_volume *v, uint64
 	if (r)
 		return r;
 	r = capacity_check(b, size - v->size_bytes, e);
+	r = r ?: state_run(b, NULL, e, "INSERT OR IGNORE INTO growing VALUES(?)", "t", v->id);
 	r = r
 		    ?: state_run(b, NULL, e, "UPDATE volumes SET size=? WHERE id=? AND size<?",
 				 "iti", (int64_t)size, v->id, (int64_t)size);
 	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+}
+
+int image_finish_growing(struct backend *b, const char *id, uint64_t bytes, struct err *e)
+{
+	uint64_t have, allocated;
+	sqlite3_stmt *s;
+	int r;
+
+	state_lock(b);
+	r = state_query(b, &s, e, "SELECT 1 FROM growing WHERE volume_id=?", "t", id);
+	if (!r) {
+		r = state_step(b, s, e);
+		sqlite3_finalize(s);
+	}
+	state_unlock(b);
+	if (r == 1) {
+		r = image_grow(b, id, bytes, e);
+		state_lock(b);
+		r = r ?: state_run(b, NULL, e, "DELETE FROM growing WHERE volume_id=?", "t", id);
+		state_unlock(b);
+		return r;
+	}
+	r = r ?: image_size(b, false, id, &have, &allocated, e);
+	if (!r && have < bytes)
+		r = err_set(
+			e, -EBADMSG,
+			"the image has %llu of %llu bytes, its end is lost; nothing was written",
+			(unsigned long long)have, (unsigned long long)bytes);
+	return r;
 }
 
 int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct err *e)
@@ -293,12 +323,13 @@ int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct 
 	r = r ?: backend_get(b, id, &v, e);
 	if (r)
 		return r;
-	/* The record first: an image that is shorter than its record is grown at the next call. */
+	/* The record first, with a mark beside it: an image that is shorter than its record is
+	 * grown at the next call; one without the mark has lost its end. */
 	if (size_bytes > v.size_bytes)
 		r = grow_record(b, &v, size_bytes, e);
 	else
 		size_bytes = v.size_bytes;
-	r = r ?: image_grow(b, id, size_bytes + v.header_bytes, e);
+	r = r ?: image_finish_growing(b, id, size_bytes + v.header_bytes, e);
 	backend_volume_clear(&v);
 	return r;
 }

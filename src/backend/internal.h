@@ -86,6 +86,9 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 bool image_can_reflink(struct backend *b);
 /** image_grow - to @bytes; never smaller. */
 int image_grow(struct backend *b, const char *id, uint64_t bytes, struct err *e);
+/** image_finish_growing - an expansion whose record is written: the image to @bytes. -EBADMSG: it is
+ * shorter, and no expansion is the reason. */
+int image_finish_growing(struct backend *b, const char *id, uint64_t bytes, struct err *e);
 /** image_delete - overwrite an encrypted volume's metadata (its key slots), then remove. Gone
  * already: success. */
 int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t header_bytes,

@@ -32,6 +32,7 @@ static const char schema[] =
 	"created_nanos INTEGER NOT NULL,"
 	" location TEXT NOT NULL);"
 	"CREATE INDEX snapshots_volume ON snapshots(volume_id);"
+	"CREATE TABLE growing(volume_id TEXT PRIMARY KEY);"
 	"CREATE TABLE groups(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
 	"CREATE TABLE uses(volume_id TEXT NOT NULL, kind INTEGER NOT NULL, path TEXT NOT NULL, cap "
 	"TEXT NOT NULL,"

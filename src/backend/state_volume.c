@@ -106,6 +106,7 @@ int volume_row_delete(struct backend *b, const char *id, struct err *e)
 {
 	int r = state_run(b, NULL, e, "DELETE FROM uses WHERE volume_id=?", "t", id);
 
+	r = r ?: state_run(b, NULL, e, "DELETE FROM growing WHERE volume_id=?", "t", id);
 	return r ?: state_run(b, NULL, e, "DELETE FROM volumes WHERE id=?", "t", id);
 }
 

@@ -38,6 +38,8 @@ int node_header_backup(struct node_stage *s, struct err *e);
 /** node_format_crypt - write the header of a new volume, or finish a format of ours that was cut
  * short. */
 enum csi_code node_format_crypt(struct node_stage *s);
+/** node_prove_blank - not a byte where only a volume that was in use can have one. -EUCLEAN. */
+int node_prove_blank(const struct node_stage *s, struct err *e);
 /** node_pin_of - what of a header is pinned. */
 int node_pin_of(const struct luks_header *h, struct backend_pin *ret, struct err *e);
 /** node_pin_check - does the header still have it? -EBADMSG says what differs. */

@@ -48,6 +48,7 @@ static int judge_mapping(struct node_stage *s, const struct luks_header *h, enum
 {
 	struct volume_status st;
 	const char *why = NULL;
+	struct stat below;
 	int r;
 
 	r = volume_query_status(&s->call->driver->env, s->volume.id, &st, e);
@@ -70,6 +71,9 @@ static int judge_mapping(struct node_stage *s, const struct luks_header *h, enum
 		csi_logf(CSI_LOG_WARNING, "stale_mapping", "mapping %s is left from before: %s",
 			 s->volume.id, why);
 	*ret = why ? MAPPING_STALE : MAPPING_GOOD;
+	/* A static volume's name is its owner's choice, and may be that of anything alive. */
+	if (why && s->is_static && strcmp(st.uuid, h->uuid) != 0 && stat(st.device, &below) == 0)
+		return err_set(e, -EBUSY, "there is a mapping of that name, and %s", why);
 	return 0;
 }
 
@@ -85,9 +89,9 @@ static int remove_stale(struct node_stage *s, struct err *e)
 	if (fs_unmount(s->staging, true, e))
 		return e->code;
 	r = volume_close(env, s->volume.id, 0, e);
-	if (r != -EBUSY)
-		return r == -ENODEV ? 0 : r;
-	err_clear(e);
+	if (!r || r == -ENODEV)
+		return 0;
+	err_clear(e); /* in use, or no encrypted volume's at all */
 	r = dm_control_open(&dm, e);
 	if (r)
 		return r;

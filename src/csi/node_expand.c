@@ -221,11 +221,11 @@ static Csi__V1__VolumeCondition *condition(struct csi_call *call, const struct b
 
 	if (!c)
 		return NULL;
-	if (backend_condition(call->driver->backend, v->id, why, sizeof(why), NULL))
+	if (v && backend_condition(call->driver->backend, v->id, why, sizeof(why), NULL))
 		snprintf(why, sizeof(why), "the state of the volume can't be read");
 	if (!*why && *trouble)
 		snprintf(why, sizeof(why), "%s", trouble);
-	if (!*why && !v->block && fs_query_mount(path, &m, NULL))
+	if (!*why && v && !v->block && fs_query_mount(path, &m, NULL))
 		snprintf(why, sizeof(why), "nothing is mounted on %s any more", path);
 	c->abnormal = *why != '\0';
 	c->message = csi_arena_strdup(call->arena, *why ? why : "the volume is fine");
@@ -242,16 +242,19 @@ enum csi_code node_stats_rpc(struct csi_call *call)
 	struct err e = { 0 };
 	const char *trouble = "";
 	enum csi_code code;
+	bool known;
 	int rc;
 
 	if (!*q->volume_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
 	if (!*q->volume_path)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_path: missing");
-	code = csi_get_volume(call, q->volume_id, &v);
-	if (code)
-		return code;
 	rc = find_path(call, q->volume_id, q->volume_path, &e);
+	/* A static volume has uses and no record. */
+	code = csi_get_volume(call, q->volume_id, &v);
+	if (code && rc)
+		return code;
+	known = !code;
 	if (rc) {
 		backend_volume_clear(&v);
 		return rc == -ENOENT ? csi_fail(call, CSI_NOT_FOUND, "volume \"%s\" isn't at %s",
@@ -262,7 +265,7 @@ enum csi_code node_stats_rpc(struct csi_call *call)
 		trouble = err_text(
 			&e); /* a broken file system is a condition, not a failure of the call */
 	if (r)
-		r->volume_condition = condition(call, &v, q->volume_path, trouble);
+		r->volume_condition = condition(call, known ? &v : NULL, q->volume_path, trouble);
 	backend_volume_clear(&v);
 	return csi_ok(call, r && r->volume_condition ? (ProtobufCMessage *)r : NULL);
 }

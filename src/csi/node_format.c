@@ -135,6 +135,22 @@ static int open_for_proof(const struct node_stage *s, struct err *e)
 	return fd < 0 ? err_sys(e, -errno, "%s can't be opened", path) : fd;
 }
 
+int node_prove_blank(const struct node_stage *s, struct err *e)
+{
+	_cleanup_close_ int fd = open_for_proof(s, e);
+	bool blank = false;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = block_known_blank(fd, s->volume.header_bytes, s->volume.size_bytes, &blank, e);
+	return r
+		       ?: blank ? 0
+				: err_set(e, -EUCLEAN,
+					  "the device isn't blank, though the volume is new: no "
+					  "file system is made");
+}
+
 /* 0: may be formatted; 1: our own finished header stands there already. */
 static int judge_content(struct node_stage *s, struct err *e)
 {

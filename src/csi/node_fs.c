@@ -56,7 +56,8 @@ static int make(struct node_stage *s, struct err *e)
 	if (s->volume.fs_format == BACKEND_FORMATTING) {
 		r = clear_unfinished(s, e);
 	} else {
-		r = text_uuid_random(s->volume.fs_nonce, e);
+		r = node_prove_blank(s, e);
+		r = r ?: text_uuid_random(s->volume.fs_nonce, e);
 		r = r
 			    ?: backend_set_fs(b, s->volume.id, BACKEND_FORMATTING,
 					      s->volume.fs_nonce, 0, e);

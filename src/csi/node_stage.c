@@ -260,21 +260,22 @@ enum csi_code node_stage_rpc(struct csi_call *call)
 
 /* ---- unstage: no secret, no record needed ---- */
 
-/* Mounts of others are left alone, and a volume that is staged at another path stays open. */
+/* Mounts of others are left alone, and a volume that is staged at another path stays open. A static
+ * volume's name may be the name of anybody's mapping: it is closed only where it was staged. */
 static int unstage(struct csi_call *call, const char *id, const char *path, struct err *e)
 {
 	struct csi_driver *d = call->driver;
-	bool here = false;
+	bool here = false, ours = csi_id_plausible(id) && backend_id_is_ours(d->backend, id);
 	size_t others = 0;
 	int r;
 
 	r = node_is_used_at(call, id, BACKEND_USE_STAGED, path, &here, &others, e);
 	if (!r && here)
 		r = fs_unmount(path, false, e);
-	if (!r && !others && csi_id_plausible(id)) {
+	if (!r && !others && (ours || here) && !dm_name_valid(id, NULL))
 		r = node_close_crypt(d, id, e);
-		r = r ?: backend_detach(d->backend, id, e);
-	}
+	if (!r && !others && ours)
+		r = backend_detach(d->backend, id, e);
 	return r ?: backend_use_drop(d->backend, id, BACKEND_USE_STAGED, path, e);
 }
 

@@ -38,7 +38,7 @@ bool node_volume_at(const char *id, const char *path)
 	struct stat st;
 	dev_t dev;
 
-	if (!csi_id_plausible(id) || !device_at(path, &m, &dev))
+	if (dm_name_valid(id, NULL) || !device_at(path, &m, &dev))
 		return false;
 	node_mapping_path(id, mapping);
 	/* btrfs mounts under an anonymous device number: its source says what it is. */

@@ -8,7 +8,7 @@
 #define DEFAULT_SIZE_BYTES (1ull << 30)
 #define MINIMUM_SIZE_BYTES (16ull << 20)
 #define XFS_MINIMUM_BYTES (300ull << 20)   /* what mkfs.xfs demands */
-#define BTRFS_MINIMUM_BYTES (109ull << 20) /* what mkfs.btrfs demands */
+#define BTRFS_MINIMUM_BYTES (256ull << 20) /* what the kernel demands to grow it */
 
 /** Everything that a CreateVolume asks for, checked. */
 struct request {

@@ -16,8 +16,9 @@ static int mapping_exists(struct dm_control *dm, const char *id, struct dm_mappi
 	return r;
 }
 
-/* Where a plain volume is mounted; "" = block mode or not staged. */
-static int plain_mount(struct csi_driver *d, const char *id, char ret[4096], struct err *e)
+/* Where a volume's file system is mounted; false: block mode or not staged. */
+static int find_mount(struct csi_driver *d, const char *id, char ret[4096], bool *ret_btrfs,
+		      struct err *e)
 {
 	struct backend_use *list = NULL;
 	struct fs_mounted m;
@@ -25,10 +26,26 @@ static int plain_mount(struct csi_driver *d, const char *id, char ret[4096], str
 	int r;
 
 	ret[0] = '\0';
+	*ret_btrfs = false;
 	r = backend_use_list(d->backend, id, BACKEND_USE_STAGED, &list, &n, e);
-	if (!r && n && !fs_query_mount(list[0].path, &m, NULL))
+	if (!r && n && !fs_query_mount(list[0].path, &m, NULL)) {
 		r = text_copy(ret, 4096, list[0].path);
+		*ret_btrfs = !strcmp(m.type, "btrfs");
+	}
 	free(list);
+	return r;
+}
+
+/* btrfs isn't found by its device, so device-mapper can't freeze it. */
+static int suspend_btrfs(struct dm_control *dm, const char *id, const char *mounted, struct err *e)
+{
+	int r = fs_freeze(mounted, e);
+
+	if (r)
+		return r;
+	r = dm_suspend(dm, id, false, true, e);
+	if (r)
+		(void)!fs_thaw(mounted, NULL);
 	return r;
 }
 
@@ -40,16 +57,16 @@ int csi_suspend_volume(void *driver, const char *volume_id, struct err *e)
 	_cleanup_dm_ struct dm_control *dm = NULL;
 	struct dm_mapping m;
 	char mounted[4096];
+	bool btrfs;
 	int r;
 
-	r = plain_mount(d, volume_id, mounted, e);
-	if (r)
-		return r;
-	r = dm_control_open(&dm, e);
+	r = find_mount(d, volume_id, mounted, &btrfs, e);
+	r = r ?: dm_control_open(&dm, e);
 	if (!r)
 		r = mapping_exists(dm, volume_id, &m, e);
 	if (!r)
-		return dm_suspend(dm, volume_id, false, false, e);
+		return btrfs ? suspend_btrfs(dm, volume_id, mounted, e)
+			     : dm_suspend(dm, volume_id, false, false, e);
 	if (r != -ENODEV)
 		return r;
 	return *mounted ? fs_freeze(mounted, e) : 0;
@@ -61,19 +78,22 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e)
 	_cleanup_dm_ struct dm_control *dm = NULL;
 	struct dm_mapping m;
 	char mounted[4096];
+	bool btrfs, mapped;
 	int r;
 
-	r = plain_mount(d, volume_id, mounted, e);
+	r = find_mount(d, volume_id, mounted, &btrfs, e);
+	r = r ?: dm_control_open(&dm, e);
 	if (r)
 		return r;
-	r = dm_control_open(&dm, e);
-	if (!r)
-		r = mapping_exists(dm, volume_id, &m, e);
-	if (!r)
-		return dm_resume(dm, volume_id, 0, d->env.udev, e);
-	if (r != -ENODEV)
-		return r;
-	return *mounted ? fs_thaw(mounted, e) : 0;
+	r = mapping_exists(dm, volume_id, &m, e);
+	mapped = !r;
+	if (mapped)
+		r = dm_resume(dm, volume_id, 0, d->env.udev, e);
+	else if (r == -ENODEV)
+		r = 0;
+	if (!r && *mounted && (btrfs || !mapped))
+		r = fs_thaw(mounted, e);
+	return r;
 }
 
 static int resume_one(struct csi_driver *d, const struct backend_volume *v, struct err *e)

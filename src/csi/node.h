@@ -76,5 +76,5 @@ bool node_volume_at(const char *id, const char *path);
 int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
 		    const char *path, bool *ret, size_t *ret_others, struct err *e);
 /** node_static_device - the device of a static volume by its staged record; "" = not static. */
-int node_device_of(struct csi_call *call, const struct backend_volume *v, char ret[4096],
-		   struct err *e);
+int node_device_of(struct csi_call *call, const struct backend_volume *v, bool readonly,
+		   char ret[4096], struct err *e);

@@ -67,7 +67,7 @@ static int grow_fs(struct csi_call *call, const struct backend_volume *v, const 
 	if (v->block)
 		return 0;
 	r = fs_query_mount(staging, &m, e);
-	r = r ?: node_device_of(call, v, device, e);
+	r = r ?: node_device_of(call, v, m.readonly, device, e);
 	if (!r && m.readonly)
 		return err_set(e, -EBUSY, "the file system is mounted read-only and can't grow");
 	r = r ?: fs_grow(device, staging, m.type, e);

@@ -10,14 +10,14 @@
 
 #define MODE(m) CSI__V1__VOLUME_CAPABILITY__ACCESS_MODE__MODE__##m
 
-int node_device_of(struct csi_call *call, const struct backend_volume *v, char ret[4096],
-		   struct err *e)
+int node_device_of(struct csi_call *call, const struct backend_volume *v, bool readonly,
+		   char ret[4096], struct err *e)
 {
 	if (v->encrypted) {
 		node_mapping_path(v->id, ret);
 		return 0;
 	}
-	return backend_attach(call->driver->backend, v->id, false, ret,
+	return backend_attach(call->driver->backend, v->id, readonly, ret,
 			      e); /* attached at stage: found again */
 }
 
@@ -204,7 +204,7 @@ static enum csi_code source_of(struct csi_call *call, const Csi__V1__NodePublish
 		else
 			r = text_copy(ret, 4096, class.device);
 	} else {
-		r = node_device_of(call, &v, ret, &e);
+		r = node_device_of(call, &v, csi_cap_readonly_mode(cap), ret, &e);
 	}
 	backend_volume_clear(&v);
 	return r ? csi_fail_err(call, &e, "volume \"%s\"", q->volume_id) : CSI_OK;
@@ -218,14 +218,14 @@ static enum csi_code publish_locked(struct csi_call *call,
 	struct err e = { 0 };
 	char source[4096];
 	enum csi_code code;
-	bool known;
+	bool known = false;
 
 	if (!use || text_copy(use->path, sizeof(use->path), q->target_path))
 		return csi_fail(call, CSI_RESOURCE_EXHAUSTED, "no memory for the request");
 	use->readonly = q->readonly || csi_cap_readonly_mode(cap);
 	csi_cap_text(cap, use->cap);
-	code = source_of(call, q, cap, source);
-	code = code ?: check_second(call, q, cap, use, &known);
+	code = check_second(call, q, cap, use, &known);
+	code = code ?: source_of(call, q, cap, source);
 	code = code ?: check_staging(call, q, cap);
 	if (code)
 		return code;

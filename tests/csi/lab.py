@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
@@ -217,6 +218,27 @@ def wait_for(what, seconds, f):
             return r
         assert time.monotonic() < limit, f"{what}: not within {seconds} s"
         time.sleep(0.02)
+
+
+def in_background(f, *args, **kw):
+    """Run it in a thread; join() gives its outcome: "OK" or the code."""
+    box = []
+
+    def work():
+        try:
+            f(*args, **kw)
+            box.append("OK")
+        except Failed as e:
+            if e.code not in ("ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE"):
+                print(f"    {e}", flush=True)
+            box.append(e.code)
+    t = threading.Thread(target=work)
+    t.start()
+
+    def join():
+        t.join()
+        return box[0]
+    return join
 
 
 # ---- a driver ----

@@ -7,10 +7,9 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 
-from lab import (FULL, MIB, SCRATCH, Client, Driver, Failed, Lab, case, expect, mappings, mount_cap, mounted, pb, run,
+from lab import (FULL, MIB, SCRATCH, Client, Driver, Failed, Lab, case, expect, in_background, mappings, mount_cap, mounted, pb, run,
                  run_cases, secret, wait_for)
 
 CREATE = "/csi.v1.Controller/CreateVolume"
@@ -166,27 +165,6 @@ def costly(name, iterations=6000000):
     """A Secret whose derivation takes a while."""
     return {"CRYPTO_KEY_VALUE": "passphrase of " + name, "CRYPTO_PBKDF": "pbkdf2",
             "CRYPTO_PBKDF_FORCE_ITERATIONS": str(iterations)}
-
-
-def in_background(f, *args, **kw):
-    """Run it in a thread; join() gives its outcome: "OK" or the code."""
-    box = []
-
-    def work():
-        try:
-            f(*args, **kw)
-            box.append("OK")
-        except Failed as e:
-            if e.code not in ("ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE"):
-                print(f"    {e}", flush=True)
-            box.append(e.code)
-    t = threading.Thread(target=work)
-    t.start()
-
-    def join():
-        t.join()
-        return box[0]
-    return join
 
 
 def measure(lab, seconds):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // cryptvol-csi: options, the driver's parts, then serve until told to stop.
-#include "driver.h"
+#include "common.h"
 
 #include <cryptvol/backend.h>
 #include <signal.h>
@@ -196,6 +196,10 @@ int main(int argc, char **argv)
 	}
 	if (!r)
 		r = open_parts(&d, &e);
+	if (!r && csi_resume_leftovers(&d, &e)) {
+		csi_logf(CSI_LOG_WARNING, "resume", "%s", err_text(&e));
+		err_clear(&e);
+	}
 	if (!r)
 		r = serve(&d, &drained, &e);
 	notify("STOPPING=1");

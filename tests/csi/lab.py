@@ -229,7 +229,7 @@ def in_background(f, *args, **kw):
             f(*args, **kw)
             box.append("OK")
         except Failed as e:
-            if e.code not in ("ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE"):
+            if e.code not in ("ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "NOT_FOUND", "UNAUTHENTICATED"):
                 print(f"    {e}", flush=True)
             box.append(e.code)
     t = threading.Thread(target=work)

@@ -211,7 +211,7 @@ def file_systems(lab):
         w = lab.create(encrypted=False, size=128 * MIB)
         run(*make, w.image)
         w.attach()
-        untouched(lab, w, REFUSED, "ext4|btrfs")
+        untouched(lab, w, REFUSED, "ext4|btrfs|isn.t blank")
 
 
 @case("a format that was cut: redone where blank, gone on with by its own nonce, else refused")

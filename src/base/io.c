@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#define READ_FILE_FIRST_BYTES 4096u
+
 void base_freep(void *p)
 {
 	free(*(void **)p);
@@ -88,21 +90,39 @@ int io_size(int fd, uint64_t *ret_bytes, struct err *e)
 	return 0;
 }
 
+/* Room for more: files of /proc have no size beforehand, and @max may be far above what they have.
+ */
+static int grow_buffer(char **buf, size_t *cap, size_t max)
+{
+	size_t more = *cap ? *cap * 2 : READ_FILE_FIRST_BYTES;
+	char *p;
+
+	if (more > max + 1)
+		more = max + 1;
+	p = realloc(*buf, more);
+	if (!p)
+		return -ENOMEM;
+	*buf = p;
+	*cap = more;
+	return 0;
+}
+
 int io_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
 {
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *buf = NULL;
-	size_t len = 0;
+	size_t len = 0, cap = 0;
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	buf = malloc(max + 1);
-	if (!buf)
-		return -ENOMEM;
 	for (;;) {
-		ssize_t n = read(fd, buf + len, max + 1 - len);
+		ssize_t n;
+		int r = len == cap ? grow_buffer(&buf, &cap, max) : 0;
 
+		if (r)
+			return r;
+		n = read(fd, buf + len, cap - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -113,7 +133,7 @@ int io_read_file(const char *path, size_t max, char **ret, size_t *ret_len)
 		if (len > max)
 			return -EFBIG;
 	}
-	buf[len] = '\0';
+	buf[len] = '\0'; /* len < cap: the last read had room and found nothing */
 	if (ret_len)
 		*ret_len = len;
 	*ret = buf;

@@ -3,6 +3,7 @@
 #include "common.h"
 
 #include <cryptvol/backend.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include <sys/un.h>
 
 #define KDF_LOCK_DIR "/run/cryptvol"
+#define MMAP_THRESHOLD_BYTES (256 * 1024)
 
 /* The service manager's notification socket (sd_notify(3)): one datagram, no library needed. */
 static void notify(const char *state)
@@ -169,6 +171,14 @@ static int serve(struct csi_driver *d, bool *ret_drained, struct err *e)
 	return csi_server_run(&s, ret_drained, e);
 }
 
+/* glibc would raise its threshold to the biggest block that was ever freed, and keep as much in the
+ * arena of every worker: 250 MiB after a few stages at once. */
+static void keep_memory_small(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+	mallopt(M_TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES);
+}
+
 int main(int argc, char **argv)
 {
 	static struct csi_driver d;
@@ -177,6 +187,7 @@ int main(int argc, char **argv)
 	bool drained = true;
 	int r;
 
+	keep_memory_small();
 	block_signals();
 	umask(0077);
 	r = csi_config_read(argc, argv, &d.config, &outcome, &e);

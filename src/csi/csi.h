@@ -120,6 +120,9 @@ void csi_log(enum csi_log_level level, const char *event, const struct csi_log_f
 /** csi_logf - an event with one sentence. */
 void csi_logf(enum csi_log_level level, const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/** csi_log_request / csi_log_answer - a call as it comes in (debug) and as it ends. */
+void csi_log_request(struct csi_call *c);
+void csi_log_answer(const struct csi_call *c, double seconds);
 /** csi_describe - a message as text for the log; SECRET fields, token entries and mount flags
  * appear as "***". In the arena. */
 char *csi_describe(struct csi_arena *a, const ProtobufCMessage *m);

@@ -231,53 +231,19 @@ static double seconds_since(const struct timespec *t)
 	return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) / 1e9;
 }
 
-static void log_call(const struct csi_call *c, const char *event, double seconds)
-{
-	enum csi_log_level level = c->code == CSI_OK ? (c->method && c->method->fast ? CSI_LOG_DEBUG
-										     : CSI_LOG_INFO)
-						     : CSI_LOG_WARNING;
-	char id[32], took[32];
-
-	if (!csi_log_enabled(level))
-		return;
-	snprintf(id, sizeof(id), "%llu", (unsigned long long)c->id);
-	snprintf(took, sizeof(took), "%.3f", seconds);
-	csi_log(level, event,
-		(struct csi_log_field[]){ { "request_id", id },
-					  { "method", c->method ? c->method->path : "?" },
-					  { "code", csi_code_name(c->code) },
-					  { "seconds", took },
-					  { c->message[0] ? "message" : NULL, c->message },
-					  { NULL, NULL } });
-}
-
-static void log_request(struct csi_call *c)
-{
-	char id[32];
-
-	if (!c->request || !csi_log_enabled(CSI_LOG_DEBUG))
-		return;
-	snprintf(id, sizeof(id), "%llu", (unsigned long long)c->id);
-	csi_log(CSI_LOG_DEBUG, "request",
-		(struct csi_log_field[]){ { "request_id", id },
-					  { "method", c->method->path },
-					  { "request", csi_describe(c->arena, c->request) },
-					  { NULL, NULL } });
-}
-
 static void serve(struct rpc *r)
 {
 	struct csi_call *c = &r->call;
 	double took;
 
 	decode(r);
-	log_request(c);
+	csi_log_request(c);
 	if (c->request)
 		c->method->handle(c);
 	if (c->code != CSI_OK && !c->message[0])
 		csi_fail(c, c->code, "%s", csi_code_name(c->code));
 	took = seconds_since(&c->started);
-	log_call(c, "answer", took);
+	csi_log_answer(c, took);
 	if (r->server->config->done)
 		r->server->config->done(c, took, r->server->config->arg);
 	answer(r);

@@ -138,7 +138,7 @@ def consistency(lab, kind):
     targets = [v.up() + ("" if kind == "block" else "/numbers") for v in (a, b)]
     w = Writer(lab, *targets, kind)
     time.sleep(0.3)
-    rounds = 50 if FULL else 8
+    rounds = 50 if FULL else 6
     cuts = []
     for i in range(rounds):
         cuts.append(group(lab, [a, b] if i % 2 else [b, a], f"cut-{kind}-{i}").snapshots)

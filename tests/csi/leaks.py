@@ -22,13 +22,14 @@ def fresh(**more):
 
 
 def regions(pid):
-    """What of the process's memory is there: (start, end, name)."""
+    """What of the process's memory is there and could ever be written: (start, end, name)."""
     found, current = [], None
     for line in text_of(f"/proc/{pid}/smaps").splitlines():
         head = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)", line)
         if head:
             current = (int(head[1], 16), int(head[2], 16), f"{head[3]} {head[4]}")
-        elif line.startswith("Rss:") and int(line.split()[1]) and "[v" not in current[2]:
+        elif line.startswith("Rss:") and int(line.split()[1]) and "[v" not in current[2] and (
+                "w" in current[2].split()[0] or "/" not in current[2]):
             found.append(current)
     return found
 

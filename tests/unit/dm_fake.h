@@ -248,7 +248,7 @@ static inline int fake_table(struct fake_device *d, unsigned char *b)
 		fake_put(b, AT_SIZE, KERNEL_HEAD_BYTES);
 		return 0;
 	}
-	for (uint32_t i = 0; i && i < d->n_live; i++) {
+	for (uint32_t i = 0; i < d->n_live; i++) {
 		uint32_t next = fake_get(d->live + in, 20);
 
 		memcpy(out + at, d->live + in, next);

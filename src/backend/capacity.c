@@ -118,19 +118,20 @@ int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, 
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	uint64_t bytes, allocated, total, free_bytes;
+	struct err why = { 0 }; /* the caller's may be NULL */
 	int r;
 
 	r = backend_get(b, id, &v, e);
 	if (r)
 		return r;
 	ret[0] = '\0';
-	r = image_size(b, false, id, &bytes, &allocated, e);
+	r = image_size(b, false, id, &bytes, &allocated, &why);
 	if (r)
-		snprintf(ret, cap, "%s", err_text(e));
+		snprintf(ret, cap, "%s", err_text(&why));
 	else if (bytes < v.size_bytes + v.header_bytes)
 		snprintf(ret, cap, "the image has %llu of %llu bytes", (unsigned long long)bytes,
 			 (unsigned long long)(v.size_bytes + v.header_bytes));
-	else if (!space(b, &total, &free_bytes, e) && free_bytes < NEARLY_FULL_BYTES &&
+	else if (!space(b, &total, &free_bytes, NULL) && free_bytes < NEARLY_FULL_BYTES &&
 		 bytes - allocated > free_bytes)
 		snprintf(ret, cap,
 			 "the file system of %s is full: %llu bytes are left, and the volume has "

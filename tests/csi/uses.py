@@ -121,6 +121,78 @@ def reader_only(lab):
     assert not os.stat(new.image).st_blocks
 
 
+@case("mkfs options of the class; an fsck that repairs before the mount, one that can't is refused")
+def file_system_policies(lab):
+    v = lab.create(parameters={"mkfsParams": "-m 0 -L a-label -I 256"})
+    v.up()
+    shown = run("dumpe2fs", "-h", v.mapper).stdout.decode()
+    assert re.search(r"volume name:\s+a-label", shown) and re.search(r"Reserved block count:\s+0\b", shown), shown
+    w = lab.create(encrypted=False, parameters={"mkfsParams": "--no-such-option"})
+    w.attach()
+    message = w.stage_fails(("INVALID_ARGUMENT", REFUSED, "INTERNAL"))
+    assert "mkfs" in message and not mounted(w.staging) and not loop_of(w.image), message
+    p = lab.create(encrypted=False)
+    with open(f"{p.up()}/data", "w", encoding="ascii") as f:
+        f.write("data")
+    p.down()
+    run("debugfs", "-w", "-R", "set_super_value free_blocks_count 1", p.image)
+    run("debugfs", "-w", "-R", "set_super_value state 2", p.image)  # "has errors"
+    p.up()
+    expect("the file", "data", open(f"{p.target()}/data", encoding="ascii").read())
+    p.down()
+    assert "clean" in run("dumpe2fs", "-h", p.image).stdout.decode()
+    run("debugfs", "-w", "-R", "clri <2>", p.image)  # the root directory: not for preen
+    run("debugfs", "-w", "-R", "set_super_value state 2", p.image)
+    p.attach()
+    p.stage_fails((REFUSED, "INTERNAL"))
+    assert not mounted(p.staging)
+
+
+@case("trouble is a condition of the volume: a full state directory, an image that is gone or short; no condition otherwise")
+def conditions(lab):
+    image = f"{SCRATCH}/csi/small.img"
+    run("truncate", "-s", "400M", image)
+    run("mkfs.ext4", "-q", "-F", "-m", "0", image)
+    folder = f"{SCRATCH}/small"
+    os.makedirs(folder, exist_ok=True)
+    run("mount", "-o", "loop", image, folder)
+    lab.on_clear.append(lambda: (run("umount", folder), os.unlink(image)))
+    d = Driver("small", state=f"{folder}/state", overprovision=300)
+    d.start()
+    lab.on_clear.append(d.stop)
+    inner = Lab(d)
+    lab.on_clear.append(inner.clear)
+    v = inner.create(size=300 * MIB)
+    target = v.up()
+
+    def condition():
+        listed = {e.volume.volume_id: e.status.volume_condition for e in d.client.ListVolumes().entries}[v.id]
+        got = d.client.ControllerGetVolume(volume_id=v.id).status.volume_condition
+        node = d.client.NodeGetVolumeStats(volume_id=v.id, volume_path=target).volume_condition
+        expect("one condition", (listed.abnormal, listed.abnormal), (got.abnormal, node.abnormal))
+        assert listed.message and node.message
+        return node.abnormal, node.message
+    expect("at first", False, condition()[0])
+    with open(f"{folder}/foreign", "wb") as f:
+        st = os.statvfs(folder)
+        os.posix_fallocate(f.fileno(), 0, st.f_bavail * st.f_frsize - 20 * MIB)
+    abnormal, message = condition()
+    assert abnormal and "full" in message, message
+    os.unlink(f"{folder}/foreign")
+    expect("with room again", False, condition()[0])
+    os.rename(v.image, v.image + ".away")
+    try:
+        abnormal, message = condition()
+    finally:
+        os.rename(v.image + ".away", v.image)
+    assert abnormal and "gone" in message, message
+    run("umount", target)
+    stats = d.client.NodeGetVolumeStats(volume_id=v.id, volume_path=target)
+    assert stats.volume_condition.abnormal and "mounted" in stats.volume_condition.message, stats
+    why = inner.clear()
+    assert not why, why
+
+
 # ---- expansion ----
 
 @case("expansion without the secret, mount and block, also after a driver's restart in a new session keyring")

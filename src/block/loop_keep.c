@@ -117,20 +117,53 @@ static int attach(const char *file, bool readonly, char *ret_path, size_t cap, s
 			    : r;
 }
 
-int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e)
+/*
+ * A device that is marked to go at its last close (a detach that found another process looking at
+ * it) is kept after all. It is held open meanwhile, so it can't go between the question and the
+ * answer. -ESTALE: it was gone already, or stands over another file by now.
+ */
+static int keep_found(const char *path, const struct loop_info64 *found, struct err *e)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct loop_info64 info = { 0 };
+
+	if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) || info.lo_device != found->lo_device ||
+	    info.lo_inode != found->lo_inode)
+		return -ESTALE;
+	if (info.lo_flags & LO_FLAGS_AUTOCLEAR) {
+		info.lo_flags &= ~(uint32_t)LO_FLAGS_AUTOCLEAR;
+		if (ioctl(fd, LOOP_SET_STATUS64, &info))
+			return errno == ENXIO ? -ESTALE
+					      : err_sys(e, -errno, "%s can't be kept", path);
+	}
+	return block_loop_refresh(fd, path, e);
+}
+
+static int keep_once(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e)
 {
 	struct loop_info64 info = { 0 };
 	int r;
 
 	r = find(file, ret_path, cap, &info, e);
-	if (r == -ENOENT && !access(file, F_OK))
+	if (r == -ENOENT && !access(file, F_OK)) {
+		err_clear(e);
 		return attach(file, readonly, ret_path, cap, e);
+	}
 	if (r)
 		return r;
 	if (readonly != ((info.lo_flags & LO_FLAGS_READ_ONLY) != 0))
 		return err_set(e, -EBUSY, "%s is attached to %s %s", file, ret_path,
 			       readonly ? "for writing" : "read-only");
-	return block_update_loop(ret_path, e);
+	return keep_found(ret_path, &info, e);
+}
+
+int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e)
+{
+	int r = -ESTALE;
+
+	for (int i = 0; i < ATTACH_TRIES && r == -ESTALE; i++)
+		r = keep_once(file, readonly, ret_path, cap, e);
+	return r == -ESTALE ? err_set(e, -EBUSY, "the loop device of %s comes and goes", file) : r;
 }
 
 int block_update_loop(const char *path, struct err *e)
@@ -142,18 +175,28 @@ int block_update_loop(const char *path, struct err *e)
 	return block_loop_refresh(fd, path, e);
 }
 
-/* LOOP_CLR_FD on a device in use would only mark it for later, so that nobody could tell: exclusive
- * use is asked for first. */
+/*
+ * LOOP_CLR_FD on a device that others have open only marks it to go at their last close (newer
+ * kernels always do). Exclusive use is asked for first, and then it is waited for: whoever only
+ * looks (udev's probe, a search for another file's device) is gone in a moment. -EBUSY: still
+ * there.
+ */
 static int try_drop(const char *path)
 {
+	struct loop_info64 before = { 0 }, now = { 0 };
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_EXCL), r;
 
 	if (fd < 0)
 		return -errno;
-	r = ioctl(fd, LOOP_CLR_FD, 0) ? -errno : 0;
+	r = ioctl(fd, LOOP_GET_STATUS64, &before) || ioctl(fd, LOOP_CLR_FD, 0) ? -errno : 0;
 	close(fd);
 	base_spawn_settle();
-	return r;
+	if (r)
+		return r;
+	return !status_of(path, &now) && now.lo_device == before.lo_device &&
+			       now.lo_inode == before.lo_inode
+		       ? -EBUSY
+		       : 0;
 }
 
 int block_drop_loop(const char *path, struct err *e)

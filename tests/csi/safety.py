@@ -403,7 +403,14 @@ def foreign_mounts(lab):
     os.makedirs(folder, exist_ok=True)
     run("mount", "-t", "tmpfs", "tmpfs", folder)
     lab.on_clear.append(lambda: run("umount", folder))
+    w = lab.create()
+    w.attach()
+    fields = {**w.stage_fields(), "staging_target_path": folder}
+    assert "mounted" in lab.c.fails(REFUSED, "NodeStageVolume", **fields)
+    assert mounted(folder)["type"] == "tmpfs" and w.id not in mappings() and not loop_of(w.image)
     v.up()
+    lab.c.fails(REFUSED, "NodePublishVolume", volume_id=v.id, staging_target_path=v.staging, target_path=folder, volume_capability=v.cap)
+    assert mounted(folder)["type"] == "tmpfs"
     for call in (lambda: lab.c.NodeUnstageVolume(volume_id=v.id, staging_target_path=folder),
                  lambda: lab.c.NodeUnpublishVolume(volume_id=v.id, target_path=folder),
                  lambda: lab.c.NodeUnstageVolume(volume_id="never-made.00000000", staging_target_path=v.staging)):
@@ -418,6 +425,30 @@ def foreign_mounts(lab):
     v.unpublish()
     v.unstage()
     assert not mounted(v.target()) and not mounted(v.staging) and v.id not in mappings() and mounted(folder)
+
+
+@case("a loop device that somebody looks at while it is detached: not called detached, kept by the next stage")
+def looked_at(lab):
+    v = used(lab, encrypted=False)
+    v.stage()
+    device = loop_of(v.image)
+    looker = os.open(device, os.O_RDONLY)
+    try:
+        lab.c.fails(REFUSED, "NodeUnstageVolume", volume_id=v.id, staging_target_path=v.staging)
+        v.stage()
+    finally:
+        os.close(looker)
+    time.sleep(0.2)
+    drop_caches()
+    expect("its device", device, loop_of(v.image))
+    still_there(v)
+    v.stage()
+    device = loop_of(v.image)
+    looker = os.open(device, os.O_RDONLY)
+    lab.c.fails(REFUSED, "NodeUnstageVolume", volume_id=v.id, staging_target_path=v.staging)
+    os.close(looker)
+    v.unstage()
+    expect("its device", None, loop_of(v.image))
 
 
 @case("a publish on a staging path where nothing is mounted any more is refused: an empty folder is no volume")

@@ -14,6 +14,7 @@ struct node_stage {
 	struct csi_keys keys;
 	const char *staging;
 	bool readonly;
+	bool known;	    /* the record has it staged there already */
 	char backing[4096]; /* the device below: loop device, or the static one */
 	char device[4096];  /* what is mounted: backing, or the mapping */
 	bool opened;	    /* the mapping was made by this call */
@@ -72,6 +73,10 @@ int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind k
 /** node_volume_at - is this volume mounted at @path, or its device's node bound there? From the
  * kernel, whatever the records say. */
 bool node_volume_at(const char *id, const char *path);
+/** node_clear_mount - take away what an older device of this volume, or one that is gone, left
+ * mounted on @path; with @known (the record has it there) whatever it is. -EBUSY: it is somebody
+ * else's. */
+int node_clear_mount(const char *id, const char *path, bool known, struct err *e);
 /** node_is_used_at - by the records or, where they are lost, by what is mounted. */
 int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
 		    const char *path, bool *ret, size_t *ret_others, struct err *e);

@@ -86,8 +86,9 @@ static int remove_stale(struct node_stage *s, struct err *e)
 	char parked[DM_DEVICE_NAME_MAX + 1];
 	int r;
 
-	if (fs_unmount(s->staging, true, e))
-		return e->code;
+	r = node_clear_mount(s->volume.id, s->staging, s->known, e);
+	if (r)
+		return r;
 	r = volume_close(env, s->volume.id, 0, e);
 	if (!r || r == -ENODEV)
 		return 0;

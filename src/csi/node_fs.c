@@ -147,9 +147,7 @@ static int mounted_right(struct node_stage *s, bool *ret, struct err *e)
 	/* btrfs mounts under an anonymous device number: its source says what it is. */
 	*ret = (m.major == major(st.st_rdev) && m.minor == minor(st.st_rdev)) ||
 	       !strcmp(m.source, s->device);
-	if (!*ret)
-		return fs_unmount(s->staging, true, e); /* left by a device that is gone */
-	return 0;
+	return *ret ? 0 : node_clear_mount(s->volume.id, s->staging, s->known, e);
 }
 
 static int mount_volume(struct node_stage *s, struct err *e)

@@ -148,23 +148,20 @@ static bool target_is_right(const char *target, const char *source, bool block)
 }
 
 static int publish(const Csi__V1__NodePublishVolumeRequest *q, const struct csi_cap *cap,
-		   const char *source, bool readonly, struct err *e)
+		   const char *source, bool readonly, bool known, struct err *e)
 {
-	struct fs_mounted old;
 	struct fs_mount m = { .source = source,
 			      .target = q->target_path,
 			      .readonly = readonly,
 			      .flags = (const char *const *)cap->mount_flags,
 			      .n_flags = cap->n_mount_flags };
+	struct fs_mounted old;
 	int r;
 
-	r = fs_query_mount(q->target_path, &old, e);
-	if (!r && target_is_right(q->target_path, source, cap->block))
+	if (!fs_query_mount(q->target_path, &old, NULL) &&
+	    target_is_right(q->target_path, source, cap->block))
 		return 0;
-	if (!r)
-		r = fs_unmount(q->target_path, true, e); /* left by a device that is gone */
-	else if (r == -ENOENT)
-		r = 0;
+	r = node_clear_mount(q->volume_id, q->target_path, known, e);
 	r = r ?: make_target(q->target_path, cap->block, e);
 	if (r)
 		return r;
@@ -233,7 +230,7 @@ static enum csi_code publish_locked(struct csi_call *call,
 	if (!known &&
 	    backend_use_put(call->driver->backend, q->volume_id, BACKEND_USE_TARGET, use, &e))
 		return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	if (publish(q, cap, source, use->readonly, &e)) {
+	if (publish(q, cap, source, use->readonly, known, &e)) {
 		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
 		if (!known)
 			(void)!backend_use_drop(call->driver->backend, q->volume_id,

@@ -98,8 +98,7 @@ int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind k
 	return r ?: found;
 }
 
-static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want,
-				  bool *ret_known)
+static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want)
 {
 	struct backend_use old;
 	struct err e = { 0 };
@@ -117,7 +116,7 @@ static enum csi_code check_staged(struct node_stage *s, const struct backend_use
 		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
 				"volume \"%s\" is staged at another path on this node",
 				s->volume.id);
-	*ret_known = !r;
+	s->known = !r;
 	return CSI_OK;
 }
 
@@ -158,7 +157,7 @@ static enum csi_code open_device(struct node_stage *s)
 }
 
 /* Undo only what this call did: a mapping that was there before stays. */
-static void undo(struct node_stage *s, bool known)
+static void undo(struct node_stage *s)
 {
 	struct backend *b = s->call->driver->backend;
 
@@ -166,14 +165,14 @@ static void undo(struct node_stage *s, bool known)
 		(void)!fs_unmount(s->staging, false, NULL);
 	if (s->opened)
 		(void)!node_close_crypt(s->call->driver, s->volume.id, NULL);
-	if (known)
+	if (s->known)
 		return;
 	if (!s->is_static)
 		(void)!backend_detach(b, s->volume.id, NULL); /* busy: it was in use before */
 	(void)!backend_use_drop(b, s->volume.id, BACKEND_USE_STAGED, s->staging, NULL);
 }
 
-static enum csi_code stage(struct node_stage *s, const struct backend_use *use, bool known)
+static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
 {
 	struct backend *b = s->call->driver->backend;
 	struct err e = { 0 };
@@ -181,7 +180,7 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use, 
 	double t;
 
 	/* The record first: what a crash leaves mounted is found by it. */
-	if (!known && backend_use_put(b, s->volume.id, BACKEND_USE_STAGED, use, &e))
+	if (!s->known && backend_use_put(b, s->volume.id, BACKEND_USE_STAGED, use, &e))
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	code = attach(s);
 	code = code ?: open_device(s);
@@ -191,7 +190,7 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use, 
 		csi_metrics_phase(s->call->driver->metrics, "mount", now() - t);
 	}
 	if (code)
-		undo(s, known);
+		undo(s);
 	return code;
 }
 
@@ -209,7 +208,6 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 {
 	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
 	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
-	bool known = false;
 	enum csi_code code;
 
 	if (!s || !use || text_copy(use->path, sizeof(use->path), q->staging_target_path))
@@ -223,8 +221,8 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	code = find_volume(s, q->volume_id, csi_map(q->volume_context, q->n_volume_context));
 	code = code ?: check_cap(s);
 	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));
-	code = code ?: check_staged(s, use, &known);
-	code = code ?: stage(s, use, known);
+	code = code ?: check_staged(s, use);
+	code = code ?: stage(s, use);
 	csi_keys_clear(&s->keys);
 	if (!s->is_static)
 		backend_volume_clear(&s->volume);

@@ -47,6 +47,31 @@ bool node_volume_at(const char *id, const char *path)
 	return is_image_of(dev, id);
 }
 
+/* Of the volume's device by name or number, or of one that the kernel doesn't know any more. */
+static bool is_left_over(const char *id, const char *path, const struct fs_mounted *m)
+{
+	char mapping[4096], device[64];
+
+	node_mapping_path(id, mapping);
+	snprintf(device, sizeof(device), "/sys/dev/block/%u:%u", m->major, m->minor);
+	return !strcmp(m->source, mapping) || node_volume_at(id, path) ||
+	       (m->major && access(device, F_OK));
+}
+
+int node_clear_mount(const char *id, const char *path, bool known, struct err *e)
+{
+	struct fs_mounted m;
+	int r = fs_query_mount(path, &m, e);
+
+	if (r) {
+		err_clear(e);
+		return r == -ENOENT ? 0 : r;
+	}
+	if (!known && !is_left_over(id, path, &m))
+		return err_set(e, -EBUSY, "%s is mounted on %s already", m.source, path);
+	return fs_unmount(path, true, e);
+}
+
 int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
 		    const char *path, bool *ret, size_t *ret_others, struct err *e)
 {

@@ -30,7 +30,9 @@ int crypto_cipher_run(const struct crypto_cipher *c, const struct secret *key, b
 	r = crypto_cipher_check(c->spec, key->len, true, e);
 	if (r || c->null || !len)
 		return r;
-	if (crypto_evp_has(c, key->len))
+	if (crypto_aesni_has(&job))
+		crypto_aesni_run(&job);
+	else if (crypto_evp_has(c, key->len))
 		r = crypto_evp_run(&job, e);
 	else
 		r = crypto_afalg_run(&job, e);

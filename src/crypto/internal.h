@@ -134,6 +134,9 @@ struct crypto_cipher_job {
 };
 bool crypto_evp_has(const struct crypto_cipher *c, size_t key_bytes);
 int crypto_evp_run(const struct crypto_cipher_job *j, struct err *e);
+/** crypto_aesni_has - can crypto_aesni_run do this job on this processor? */
+bool crypto_aesni_has(const struct crypto_cipher_job *j);
+void crypto_aesni_run(const struct crypto_cipher_job *j);
 
 /** A keyed AF_ALG skcipher. */
 struct crypto_afalg {

@@ -122,6 +122,33 @@ static void backends_agree(void)
 	}
 }
 
+/* The processor's instructions against libcrypto, both directions and key sizes. */
+static void aesni_agrees(void)
+{
+	static const size_t key_bytes[] = { 32, 64 };
+
+	if (!__builtin_cpu_supports("aes"))
+		SKIP_TEST("no AES instructions in this processor");
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(key_bytes); i++) {
+		_cleanup_secret_ struct secret *key = NULL;
+		unsigned char a[2048], b[2048];
+		struct crypto_cipher c;
+		struct crypto_cipher_job j = { &c, NULL, i % 2, a, 2048, 512, 4294967294u };
+		struct err e = { 0 };
+
+		REQUIRE(!secret_random(key_bytes[i / 2], &key, NULL));
+		REQUIRE(!crypto_cipher_parse("aes-xts-plain64", &c, NULL));
+		j.key = key;
+		crypto_random(a, sizeof(a), NULL);
+		memcpy(b, a, sizeof(a));
+		CHECK(crypto_aesni_has(&j));
+		crypto_aesni_run(&j);
+		j.buf = b;
+		CHECK_MSG(!crypto_evp_run(&j, &e), "%s", e.text);
+		CHECK_MEM(a, b, sizeof(a));
+	}
+}
+
 static void run_edges(void)
 {
 	_cleanup_secret_ struct secret *key = NULL, *wrong = NULL, *equal = NULL;
@@ -214,6 +241,7 @@ int main(void)
 	CHECK_INT(through_kernel, have_afalg() ? 11 : 0);
 	check_report("cipher_vectors_all_there");
 	RUN(backends_agree);
+	RUN(aesni_agrees);
 	RUN(run_edges);
 	RUN(not_allowed_never_runs);
 	RUN(afalg_errors);

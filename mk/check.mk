@@ -4,7 +4,7 @@
 LINT_TESTS := $(wildcard tests/lint/*.py) $(wildcard tests/lint/*.sh)
 # test_crypto_cipher needs AF_ALG: tests/loopdev/afalg.sh runs it in the guest.
 HOST_TESTS = $(filter-out %/test_crypto_cipher,$(UNIT_BIN)) $(wildcard tests/lab/test_*.py) $(LINT_TESTS) tests/static/static.sh $(wildcard tests/conformance/test_*.sh) $(HOST_TESTS_EXTRA)
-KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh) $(wildcard tests/csi/*.sh)
+KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh) $(wildcard tests/csi/*.sh) tests/demo/driver.sh
 RESULTS := $(O)/results
 
 .PHONY: setup check check-full check-host check-kernel check-qemu check-san lint demo
@@ -35,9 +35,10 @@ check-qemu: all lab-tools ## a few end-to-end cases on Debian's 6.12 kernel in Q
 	tests/lab/setup.sh qemu
 	tests/run -o $(RESULTS) tests/qemu/qemu.sh
 
-demo: ## the main job on a real kernel, step by step
-	tests/lab/setup.sh build demo
-	$(MAKE) all lab-tools
+demo: ## the main job on a real kernel, step by step: the CSI driver's, then the command line's
+	tests/lab/setup.sh build csi demo
+	$(MAKE) all csi lab-tools
+	tests/lab/kernel-run -m 1024M -- tests/demo/driver.sh
 	tests/lab/kernel-run -- tests/demo/demo.sh
 
 # ---- sanitizers, on the host, with objects of their own ----

@@ -19,7 +19,8 @@ declare -A GROUP=(
 		libdevmapper-dev libblkid-dev"
 	[check]="user-mode-linux cryptsetup-bin dmsetup e2fsprogs xfsprogs btrfs-progs keyutils kmod
 		udev strace valgrind python3 python3-yaml xz-utils mount util-linux procps"
-	[demo]="user-mode-linux cryptsetup-bin dmsetup e2fsprogs kmod mount util-linux"
+	[demo]="user-mode-linux cryptsetup-bin dmsetup e2fsprogs xfsprogs keyutils kmod mount util-linux
+		python3-yaml"
 	[qemu]="qemu-system-x86 busybox-static cpio kmod xz-utils cryptsetup-bin dmsetup e2fsprogs
 		mount"
 	[lint]="clang clang-tidy clang-format cppcheck libclang-rt-14-dev llvm mandoc"

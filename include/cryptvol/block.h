@@ -83,5 +83,6 @@ int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e)
 int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e);
 /** block_update_loop - let the device learn its file's size. */
 int block_update_loop(const char *path, struct err *e);
-/** block_drop_loop - detach. -EBUSY: mounted or mapped. Not attached: success. */
-int block_drop_loop(const char *path, struct err *e);
+/** block_drop_loop - detach the loop device over @file, and wait until it is gone. -EBUSY: mounted or
+ * mapped, or somebody keeps it open. None there: success. */
+int block_drop_loop(const char *file, struct err *e);

@@ -39,12 +39,8 @@ int backend_refresh(struct backend *b, const char *id, struct err *e)
 
 int backend_detach(struct backend *b, const char *id, struct err *e)
 {
-	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32], path[4096];
-	int r;
+	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32];
 
 	image_path(b, false, id, file, sizeof(file));
-	r = block_find_loop(file, path, sizeof(path), e);
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	return block_drop_loop(path, e);
+	return block_drop_loop(file, e);
 }

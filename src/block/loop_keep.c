@@ -178,39 +178,47 @@ int block_update_loop(const char *path, struct err *e)
 /*
  * LOOP_CLR_FD on a device that others have open only marks it to go at their last close (newer
  * kernels always do). Exclusive use is asked for first, and then it is waited for: whoever only
- * looks (udev's probe, a search for another file's device) is gone in a moment. -EBUSY: still
- * there.
+ * looks (udev's probe, a search for another file's device) is gone in a moment. Before that it is
+ * made sure of, and held open, that the number is this file's still: else a neighbour's device
+ * would be claimed, or cleared, that took the number over. -EAGAIN: told to go; -ENOENT: it is
+ * gone.
  */
-static int try_drop(const char *path)
+static int try_drop(const char *file, char *ret_path, size_t cap, struct err *e)
 {
-	struct loop_info64 before = { 0 }, now = { 0 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_EXCL), r;
+	struct loop_info64 found = { 0 }, now = { 0 };
+	_cleanup_close_ int holder = -1, fd = -1;
+	int r;
 
-	if (fd < 0)
-		return -errno;
-	r = ioctl(fd, LOOP_GET_STATUS64, &before) || ioctl(fd, LOOP_CLR_FD, 0) ? -errno : 0;
-	close(fd);
-	base_spawn_settle();
+	r = find(file, ret_path, cap, &found, e);
 	if (r)
 		return r;
-	return !status_of(path, &now) && now.lo_device == before.lo_device &&
-			       now.lo_inode == before.lo_inode
-		       ? -EBUSY
-		       : 0;
+	holder = open(ret_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (holder < 0 || ioctl(holder, LOOP_GET_STATUS64, &now) ||
+	    now.lo_device != found.lo_device || now.lo_inode != found.lo_inode)
+		return -EBUSY; /* gone this moment: the next look tells */
+	fd = open(ret_path, O_RDONLY | O_CLOEXEC | O_EXCL);
+	if (fd < 0)
+		return errno == EBUSY ? -EBUSY : err_sys(e, -errno, "%s can't be opened", ret_path);
+	if (ioctl(fd, LOOP_CLR_FD, 0) && errno != ENXIO)
+		return err_sys(e, -errno, "%s can't be detached", ret_path);
+	return -EAGAIN;
 }
 
-int block_drop_loop(const char *path, struct err *e)
+int block_drop_loop(const char *file, struct err *e)
 {
+	char path[64] = "";
 	int r = -EBUSY;
 
-	for (int i = 0; i < DROP_TRIES && r == -EBUSY; i++) {
-		if (i)
+	for (int i = 0; i < DROP_TRIES && (r == -EBUSY || r == -EAGAIN); i++) {
+		if (r == -EAGAIN)
+			base_spawn_settle();
+		if (i > 1 || (i && r == -EBUSY))
 			poll(NULL, 0, DROP_WAIT_MS);
-		r = try_drop(path);
+		r = try_drop(file, path, sizeof(path), e);
 	}
-	if (r == -ENXIO || r == -ENOENT)
+	if (r == -ENOENT) {
+		err_clear(e);
 		return 0;
-	if (r == -EBUSY)
-		return err_set(e, -EBUSY, "%s is still in use", path);
-	return r ? err_sys(e, r, "%s can't be detached", path) : 0;
+	}
+	return r == -EBUSY || r == -EAGAIN ? err_set(e, -EBUSY, "%s is still in use", path) : r;
 }

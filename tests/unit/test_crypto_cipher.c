@@ -10,6 +10,25 @@
 
 static int number, through_kernel;
 
+/* Processors without AES instructions: the same answer from crypto_aesni_has, by the linker's
+ * --wrap. */
+static bool without_instructions;
+static unsigned int by_libcrypto;
+bool __real_crypto_aesni_has(const struct crypto_cipher_job *j);
+bool __wrap_crypto_aesni_has(const struct crypto_cipher_job *j);
+bool __wrap_crypto_aesni_has(const struct crypto_cipher_job *j)
+{
+	return !without_instructions && __real_crypto_aesni_has(j);
+}
+
+int __real_crypto_evp_run(const struct crypto_cipher_job *j, struct err *e);
+int __wrap_crypto_evp_run(const struct crypto_cipher_job *j, struct err *e);
+int __wrap_crypto_evp_run(const struct crypto_cipher_job *j, struct err *e)
+{
+	by_libcrypto++;
+	return __real_crypto_evp_run(j, e);
+}
+
 static void crypt_bytes(const char *spec, const struct secret *key, bool encrypt, void *buf,
 			size_t len, uint64_t sector)
 {
@@ -30,7 +49,8 @@ static void each_xts(char **f)
 
 	vector_bytes(f[3], cipher);
 	CHECK_INT(text_parse_u64(f[1], &sector), 0);
-	snprintf(name, sizeof(name), "xts_ieee1619_%d", ++number);
+	snprintf(name, sizeof(name), "xts_ieee1619_%d%s", number++ % 3 + 1,
+		 without_instructions ? "_by_libcrypto" : "");
 	memcpy(buf, plain, len);
 	crypt_bytes("aes-xts-plain64", key, true, buf, len, sector);
 	CHECK_MEM(buf, cipher, len);
@@ -122,31 +142,119 @@ static void backends_agree(void)
 	}
 }
 
-/* The processor's instructions against libcrypto, both directions and key sizes. */
+/* One job by the processor's instructions and by libcrypto, from the same random bytes. */
+static void compare_one(struct crypto_cipher_job j)
+{
+	unsigned char *a = malloc(j.len + 1), *b = malloc(j.len + 1);
+	struct err e = { 0 };
+
+	REQUIRE(a && b);
+	crypto_random(a, j.len + 1, NULL);
+	memcpy(b, a, j.len + 1);
+	j.buf = a + 1; /* an odd address */
+	CHECK(crypto_aesni_has(&j));
+	crypto_aesni_run(&j);
+	j.buf = b + 1;
+	CHECK_MSG(!crypto_evp_run(&j, &e), "%s", e.text);
+	CHECK_MSG(!memcmp(a, b, j.len + 1), "%s, %zu bits, %s, %zu bytes by %zu from %llu",
+		  j.cipher->spec, j.key->len * 8, j.encrypt ? "encrypt" : "decrypt", j.len,
+		  j.unit_bytes, (unsigned long long)j.first_sector);
+	free(a);
+	free(b);
+}
+
+static void compare_sizes(const struct crypto_cipher *c, size_t key_bytes, uint64_t sector)
+{
+	static const size_t units[] = { 128, 512, 1024, 2048, 4096 },
+			    counts[] = { 1, 2, 3, 8, 17, 504 };
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(units) * ARRAY_SIZE(counts); i++) {
+		size_t unit = units[i / 2 % ARRAY_SIZE(units)],
+		       count = counts[i / 2 / ARRAY_SIZE(units)];
+		_cleanup_secret_ struct secret *key = NULL;
+
+		REQUIRE(!secret_random(key_bytes, &key, NULL));
+		compare_one((struct crypto_cipher_job){ c, key, i % 2, NULL, unit * count, unit,
+							sector });
+	}
+}
+
+/* Both key sizes, directions and IVs, numbers round the ends of 32 and 64 bits, many sizes. */
 static void aesni_agrees(void)
 {
-	static const size_t key_bytes[] = { 32, 64 };
+	static const uint64_t sectors[] = { 0, 1, 4294967294u, UINT64_MAX - 1 };
+	static const char *const specs[] = { "aes-xts-plain64", "aes-xts-plain" };
 
 	if (!__builtin_cpu_supports("aes"))
 		SKIP_TEST("no AES instructions in this processor");
-	for (size_t i = 0; i < 2 * ARRAY_SIZE(key_bytes); i++) {
-		_cleanup_secret_ struct secret *key = NULL;
-		unsigned char a[2048], b[2048];
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
 		struct crypto_cipher c;
-		struct crypto_cipher_job j = { &c, NULL, i % 2, a, 2048, 512, 4294967294u };
-		struct err e = { 0 };
 
-		REQUIRE(!secret_random(key_bytes[i / 2], &key, NULL));
-		REQUIRE(!crypto_cipher_parse("aes-xts-plain64", &c, NULL));
-		j.key = key;
-		crypto_random(a, sizeof(a), NULL);
-		memcpy(b, a, sizeof(a));
-		CHECK(crypto_aesni_has(&j));
-		crypto_aesni_run(&j);
-		j.buf = b;
-		CHECK_MSG(!crypto_evp_run(&j, &e), "%s", e.text);
-		CHECK_MEM(a, b, sizeof(a));
+		REQUIRE(!crypto_cipher_parse(specs[i], &c, NULL));
+		for (size_t s = 0; s < ARRAY_SIZE(sectors); s++) {
+			compare_sizes(&c, 32, sectors[s]);
+			compare_sizes(&c, 64, sectors[s]);
+		}
 	}
+}
+
+/* A few thousand keys: an error in the schedule shows with one key in 256 at the latest. */
+static void aesni_agrees_on_keys(void)
+{
+	struct crypto_cipher c;
+
+	if (!__builtin_cpu_supports("aes"))
+		SKIP_TEST("no AES instructions in this processor");
+	REQUIRE(!crypto_cipher_parse("aes-xts-plain64", &c, NULL));
+	for (size_t i = 0; i < 8192; i++) {
+		_cleanup_secret_ struct secret *key = NULL;
+
+		REQUIRE(!secret_random(i & 1 ? 32 : 64, &key, NULL));
+		compare_one((struct crypto_cipher_job){ &c, key, i >> 1 & 1, NULL, 512, 512, i });
+	}
+}
+
+static bool takes_instructions(const char *spec, size_t key_bytes, size_t unit_bytes, bool equal)
+{
+	_cleanup_secret_ struct secret *key = NULL;
+	struct crypto_cipher c;
+	struct crypto_cipher_job j = { &c, NULL, true, NULL, unit_bytes, unit_bytes, 0 };
+
+	if (secret_random(key_bytes, &key, NULL) || crypto_cipher_parse(spec, &c, NULL))
+		abort();
+	if (equal)
+		memcpy(key->data + key_bytes / 2, key->data, key_bytes / 2);
+	j.key = key;
+	return crypto_aesni_has(&j);
+}
+
+static void aesni_takes_nothing_else(void)
+{
+	bool have = __builtin_cpu_supports("aes");
+
+	CHECK_INT(takes_instructions("aes-xts-plain64", 64, 512, false), have);
+	CHECK_INT(takes_instructions("aes-xts-plain", 32, 4096, false), have);
+	CHECK(!takes_instructions("aes-xts-plain64", 64, 512, true)); /* equal halves: no XTS */
+	CHECK(!takes_instructions("aes-xts-plain64", 48, 512, false));
+	CHECK(!takes_instructions("aes-xts-plain64", 64, 520, false));
+	CHECK(!takes_instructions("aes-cbc-plain64", 32, 512, false));
+	CHECK(!takes_instructions("serpent-xts-plain64", 64, 512, false));
+}
+
+/* The vectors once more as on a processor without the instructions: libcrypto has to take over. */
+static void vectors_by_libcrypto(void)
+{
+	int xts;
+
+	by_libcrypto = 0;
+	without_instructions = true;
+	xts = vectors_run("xts-ieee1619.txt", 4, each_xts);
+	without_instructions = false;
+	CHECK_INT(xts, 3);
+	CHECK_INT(by_libcrypto, 2 * xts);
+	by_libcrypto = 0;
+	vectors_run("xts-ieee1619.txt", 4, each_xts);
+	CHECK_INT(by_libcrypto, __builtin_cpu_supports("aes") ? 0 : 2 * xts);
 }
 
 static void run_edges(void)
@@ -242,6 +350,9 @@ int main(void)
 	check_report("cipher_vectors_all_there");
 	RUN(backends_agree);
 	RUN(aesni_agrees);
+	RUN(aesni_agrees_on_keys);
+	RUN(aesni_takes_nothing_else);
+	RUN(vectors_by_libcrypto);
 	RUN(run_edges);
 	RUN(not_allowed_never_runs);
 	RUN(afalg_errors);

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+# Which backend takes a job is decided, and seen, by the test.
+UNIT_WRAP_test_crypto_cipher := -Wl,--wrap=crypto_aesni_has -Wl,--wrap=crypto_evp_run

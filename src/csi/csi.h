@@ -96,6 +96,14 @@ enum csi_code csi_ok(struct csi_call *call, ProtobufCMessage *response);
 		csi_new_m;                                                      \
 	})
 
+/**
+ * csi_call_decode - check the bytes of a request and decode them into c->request; they are wiped.
+ * What isn't one has c->request NULL and INVALID_ARGUMENT with the reason.
+ */
+void csi_call_decode(struct csi_call *c, uint8_t *wire, size_t len);
+/** csi_call_handle - what was decoded through its handler; a code is never without a sentence. */
+void csi_call_handle(struct csi_call *c);
+
 /* ---- the wire, before protobuf-c sees it ---- */
 
 /**

@@ -155,7 +155,6 @@ static uint8_t *gather(struct rpc *r, size_t *ret_len)
 static void decode(struct rpc *r)
 {
 	struct csi_call *c = &r->call;
-	struct err e = { 0 };
 	size_t len;
 	uint8_t *wire;
 
@@ -172,16 +171,7 @@ static void decode(struct rpc *r)
 		csi_fail(c, CSI_RESOURCE_EXHAUSTED, "the request can't be taken in");
 		return;
 	}
-	if (csi_wire_check(c->method->request, wire, len, &e)) {
-		csi_fail(c, CSI_INVALID_ARGUMENT, "%s", err_text(&e));
-		return;
-	}
-	c->request = protobuf_c_message_unpack(c->method->request, csi_arena_allocator(c->arena),
-					       len, wire);
-	explicit_bzero(wire, len);
-	if (!c->request)
-		csi_fail(c, CSI_INVALID_ARGUMENT, "the request is no %s",
-			 c->method->request->short_name);
+	csi_call_decode(c, wire, len);
 }
 
 /* ---- out ---- */
@@ -237,11 +227,7 @@ static void serve(struct rpc *r)
 	double took;
 
 	decode(r);
-	csi_log_request(c);
-	if (c->request)
-		c->method->handle(c);
-	if (c->code != CSI_OK && !c->message[0])
-		csi_fail(c, c->code, "%s", csi_code_name(c->code));
+	csi_call_handle(c);
 	took = seconds_since(&c->started);
 	csi_log_answer(c, took);
 	if (r->server->config->done)

@@ -93,6 +93,7 @@ def check_names(objects, name):
         spec, kind = o.get("spec") or {}, o["kind"]
         found = {"StorageClass": o.get("provisioner"), "VolumeSnapshotClass": o.get("driver"),
                  "CSIDriver": o["metadata"]["name"] if kind == "CSIDriver" else None,
+                     "VolumeAttributesClass": o.get("driverName"),
                  "PersistentVolume": (spec.get("csi") or {}).get("driver")}.get(kind)
         if found is not None and found != name:
             bad.append(f"{where}: {kind} names {found}")
@@ -136,6 +137,7 @@ def check_parameters(objects, table):
     for where, o in objects:
         kind = o["kind"]
         use, given = {"StorageClass": ("VOLUME", o.get("parameters")), "VolumeSnapshotClass": ("SNAPSHOT", o.get("parameters")),
+                      "VolumeAttributesClass": ("MUTABLE", o.get("parameters")),
                       "PersistentVolume": ("CONTEXT", (o.get("spec") or {}).get("csi", {}).get("volumeAttributes")),
                       }.get(kind, (None, None))
         for key, value in (given or {}).items():
@@ -326,6 +328,8 @@ def self_test(examples, plain, params, keys, opts, values, schema):
             broken(examples, "StorageClass", lambda o: o["parameters"].update(secure="true")), params),
         "a snapshot's parameter in a class": check_parameters(
             broken(examples, "StorageClass", lambda o: o["parameters"].update(backupDir="/b")), params),
+        "a parameter that can't change": check_parameters(
+            broken(examples, "VolumeAttributesClass", lambda o: o["parameters"].update(sectorSize="4096")), params),
         "a secret key that isn't there": check_secrets(
             broken(examples, "Secret", lambda o: o["stringData"].update(CRYPTO_KEY="x")), keys),
         "a metric that isn't there": check_dashboard(

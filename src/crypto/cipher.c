@@ -11,6 +11,24 @@ void crypto_iv_sector(const struct crypto_cipher *c, uint64_t sector,
 	memcpy(iv, &le, sizeof(le));
 }
 
+static int run(const struct crypto_cipher_job *j, struct err *e)
+{
+	int r;
+
+	if (crypto_aesni_has(j)) {
+		crypto_aesni_run(j);
+		return 0;
+	}
+	if (!crypto_evp_has(j->cipher, j->key->len))
+		return crypto_afalg_run(j, e);
+	r = crypto_evp_run(j, e);
+	if (r == -EHOSTDOWN && !crypto_afalg_run(j, NULL)) {
+		err_clear(e);
+		r = 0;
+	}
+	return r;
+}
+
 int crypto_cipher_run(const struct crypto_cipher *c, const struct secret *key, bool encrypt,
 		      void *buf, size_t len, uint64_t first_sector, struct err *e)
 {
@@ -30,12 +48,7 @@ int crypto_cipher_run(const struct crypto_cipher *c, const struct secret *key, b
 	r = crypto_cipher_check(c->spec, key->len, true, e);
 	if (r || c->null || !len)
 		return r;
-	if (crypto_aesni_has(&job))
-		crypto_aesni_run(&job);
-	else if (crypto_evp_has(c, key->len))
-		r = crypto_evp_run(&job, e);
-	else
-		r = crypto_afalg_run(&job, e);
+	r = run(&job, e);
 	crypto_stack_wipe();
 	return r;
 }

@@ -46,7 +46,6 @@ static EVP_CIPHER_CTX *new_context(const char *cipher, size_t bits, const char *
 	EVP_CIPHER *evp;
 	char name[64];
 
-	crypto_openssl_init();
 	snprintf(name, sizeof(name), "%s-%zu-%s", cipher, bits, mode);
 	evp = EVP_CIPHER_fetch(NULL, name, NULL);
 	if (evp)
@@ -104,7 +103,9 @@ int crypto_evp_run(const struct crypto_cipher_job *j, struct err *e)
 
 	if (!l)
 		return err_set(e, -EOPNOTSUPP, "libcrypto has no %s", j->cipher->spec);
-	r = new_essiv(j, &essiv, e);
+	r = crypto_openssl_init(j->cipher->spec, e);
+	if (!r)
+		r = new_essiv(j, &essiv, e);
 	if (r)
 		return r;
 	ctx = new_context(l->cipher, j->key->len / l->keys * 8, l->mode, j->key->data, j->encrypt);

@@ -10,9 +10,12 @@
 
 #define STACK_WIPE_BYTES (16u * 1024)
 
-void crypto_openssl_init(void)
+int crypto_openssl_init(const char *what, struct err *e)
 {
-	OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+	if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1)
+		return 0;
+	return err_set(e, -EHOSTDOWN,
+		       "\"%s\" needs OpenSSL's libcrypto.so.3, which this host lacks", what);
 }
 
 __attribute__((noinline)) void crypto_stack_wipe(void)
@@ -44,11 +47,13 @@ static void fetch_legacy(const char *name, struct crypto_evp_md *m)
 int crypto_evp_md_open(const char *name, struct crypto_evp_md *ret, struct err *e)
 {
 	struct crypto_evp_md m = { 0 };
-	int size;
+	int size, r;
 
-	crypto_openssl_init();
 	if (!name[0] || strlen(name) >= CRYPTO_NAME_MAX)
 		return err_set(e, -EOPNOTSUPP, "\"%.40s\" is no name of a hash", name);
+	r = crypto_openssl_init(name, e);
+	if (r)
+		return r;
 	m.md = EVP_MD_fetch(NULL, name, NULL);
 	if (!m.md)
 		fetch_legacy(name, &m);

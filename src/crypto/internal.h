@@ -17,8 +17,12 @@ struct evp_md_ctx_st;
 struct ossl_lib_ctx_st;
 struct ossl_provider_st;
 
-/** crypto_openssl_init - keep libcrypto from reading openssl.cnf; cheap when called again. */
-void crypto_openssl_init(void);
+/**
+ * crypto_openssl_init - keep libcrypto from reading openssl.cnf; cheap when called again. @what
+ * wants it. -EHOSTDOWN where it isn't installed: the CLI doesn't have it linked in
+ * (tools/libcrypto.c).
+ */
+int crypto_openssl_init(const char *what, struct err *e);
 
 /** A digest fetched from libcrypto, with a library context of its own where it isn't in the default
  * provider. */

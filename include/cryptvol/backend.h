@@ -93,6 +93,10 @@ struct backend_config {
 	const char
 		*backup_dir; /* where backups of other nodes are looked up; "" or NULL = nowhere */
 	uint64_t overprovision_percent;
+	/* what backend_open put right or took in that a person should hear of, a sentence each;
+	 * NULL = nobody listens */
+	void (*warn)(void *arg, const char *sentence);
+	void *warn_arg;
 };
 struct backend;
 /** backend_open - open (or make) the state directory and its records, repair what a crash left.
@@ -164,6 +168,45 @@ int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_l
  * short, loop device lost). */
 int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e);
 
+/* ---- what there is ---- */
+/** What doesn't belong together, and what was begun and isn't finished (under way, or cut short).
+ */
+enum backend_finding {
+	/* told of by their path */
+	BACKEND_ORPHAN_IMAGE,	       /* a file in volumes/ without a record */
+	BACKEND_ORPHAN_SNAPSHOT_IMAGE, /* the same in snapshots/ */
+	BACKEND_ORPHAN_HEADER,	       /* a header backup of no volume */
+	BACKEND_ORPHAN_TMP,	       /* in tmp/, and nothing that the driver makes there */
+	/* told of by the id */
+	BACKEND_ORPHAN_RECORD,		/* a volume whose image is gone */
+	BACKEND_ORPHAN_SNAPSHOT_RECORD, /* a snapshot whose image is gone */
+	BACKEND_UNFINISHED_CREATION,
+	BACKEND_UNFINISHED_FORMAT, /* header or file system */
+	BACKEND_UNFINISHED_GROWTH,
+	BACKEND_UNFINISHED_SNAPSHOT,
+	BACKEND_UNFINISHED_DELETION,
+	BACKEND_FINDINGS
+};
+typedef void backend_report(void *arg, enum backend_finding kind, const char *what);
+/** backend_survey - look through records and state directory and report each finding; nothing is
+ * changed. @report may be called with the records locked. */
+int backend_survey(struct backend *b, backend_report *report, void *arg, struct err *e);
+
+enum backend_volume_state {
+	BACKEND_STATE_CREATING,
+	BACKEND_STATE_NONE, /* nothing was ever written by us */
+	BACKEND_STATE_FORMATTING,
+	BACKEND_STATE_FORMATTED,
+	BACKEND_STATE_DELETING,
+	BACKEND_STATES
+};
+struct backend_counts {
+	uint64_t volumes[BACKEND_STATES];
+	uint64_t uses[BACKEND_USE_TARGET + 1];	/* volumes, static ones too, by backend_use_kind */
+	uint64_t snapshots[BACKEND_BACKUP + 1]; /* finished ones, by backend_snapshot_kind */
+};
+int backend_count(struct backend *b, struct backend_counts *ret, struct err *e);
+
 /* ---- devices ---- */
 /** backend_attach - the block device of the volume: an attached loop device is found again, a fresh
  * one is made (direct I/O). ret_path[4096] */
@@ -217,6 +260,7 @@ int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_
 		     const char *path, struct err *e);
 int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_kind k,
 		     struct backend_use **ret, size_t *ret_n, struct err *e);
-/** backend_use_count - how many volumes have this use of @kind (all that are published to a node). */
-int backend_use_count(struct backend *b, enum backend_use_kind k, const char *path,
-		      uint64_t *ret, struct err *e);
+/** backend_use_count - how many volumes have this use of @kind (all that are published to a node).
+ */
+int backend_use_count(struct backend *b, enum backend_use_kind k, const char *path, uint64_t *ret,
+		      struct err *e);

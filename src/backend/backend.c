@@ -127,6 +127,8 @@ static int open_loop(const struct backend_config *c, struct backend *b, struct e
 
 	b->fd_volumes = b->fd_snapshots = b->fd_tmp = -1;
 	b->overprovision_percent = c->overprovision_percent ?: 100;
+	b->warn = c->warn;
+	b->warn_arg = c->warn_arg;
 	pthread_mutex_init(&b->lock, NULL);
 	if (text_copy(b->dir, sizeof(b->dir), c->state_dir) ||
 	    text_copy(b->backup_dir, sizeof(b->backup_dir), c->backup_dir ?: ""))

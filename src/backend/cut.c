@@ -126,11 +126,22 @@ static int cut_lock(struct backend *b, struct err *e)
 	return fd;
 }
 
+int cut_try_lock(struct backend *b)
+{
+	int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
 bool backend_cut_idle(struct backend *b)
 {
-	_cleanup_close_ int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	_cleanup_close_ int fd = cut_try_lock(b);
 
-	return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+	return fd >= 0;
 }
 
 static bool any_staged(struct backend *b, const struct backend_cut *c)

@@ -19,6 +19,8 @@ struct backend {
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement sequence at a time */
 	bool state_was_new;   /* no records were found: images there are adopted, open only */
+	void (*warn)(void *arg, const char *sentence); /* NULL = nobody listens */
+	void *warn_arg;
 };
 
 /* ---- state.c: the data base ---- */
@@ -86,8 +88,8 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 bool image_can_reflink(struct backend *b);
 /** image_grow - to @bytes; never smaller. */
 int image_grow(struct backend *b, const char *id, uint64_t bytes, struct err *e);
-/** image_finish_growing - an expansion whose record is written: the image to @bytes. -EBADMSG: it is
- * shorter, and no expansion is the reason. */
+/** image_finish_growing - an expansion whose record is written: the image to @bytes. -EBADMSG: it
+ * is shorter, and no expansion is the reason. */
 int image_finish_growing(struct backend *b, const char *id, uint64_t bytes, struct err *e);
 /** image_delete - overwrite an encrypted volume's metadata (its key slots), then remove. Gone
  * already: success. */
@@ -95,6 +97,10 @@ int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t head
 		 struct err *e);
 int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_bytes,
 	       uint64_t *ret_allocated, struct err *e);
+
+/* ---- cut.c ---- */
+/** cut_try_lock - the descriptor that holds the lock of cuts, or -1: a cut is under way. */
+int cut_try_lock(struct backend *b);
 
 /* ---- capacity.c ---- */
 /** capacity_check - may @bytes more be promised (within a transaction)? -ENOSPC. */

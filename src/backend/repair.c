@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a crash, or the loss of the records, left behind: half-made images go, images without a
-// record are adopted or reported, never removed.
+// What a crash, or the loss of the records, left behind: half-made images go, and after a loss of
+// the records images are adopted. Images without a record beside good records are left alone;
+// survey.c tells of them.
 #include "internal.h"
 
 #include <dirent.h>
@@ -10,14 +11,33 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* Half-made images: they have no name yet, so nobody was told of them. One that somebody works on
- * is left alone. */
+static void warn(struct backend *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void warn(struct backend *b, const char *fmt, ...)
+{
+	char sentence[sizeof(b->dir) + 512];
+	va_list ap;
+
+	if (!b->warn)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(sentence, sizeof(sentence), fmt, ap);
+	va_end(ap);
+	b->warn(b->warn_arg, sentence);
+}
+
+/* Half-made images: they have no name yet, so nobody was told of them. One that another process of
+ * this node works on is left alone: a volume's has its lock, a snapshot's that of cuts. */
 static int drop_unfinished(struct backend *b, struct err *e)
 {
-	int fd = dup(b->fd_tmp);
+	_cleanup_close_ int cut = cut_try_lock(b);
+	int fd;
 	struct dirent *d;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	DIR *dir;
 
+	if (cut < 0)
+		return 0;
+	fd = dup(b->fd_tmp);
+	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return err_sys(e, -errno, "state-dir: tmp");
 	rewinddir(dir);
@@ -32,7 +52,11 @@ static int drop_unfinished(struct backend *b, struct err *e)
 		id[n - 4] = '\0';
 		if (image_lock(b, id, &lock, NULL))
 			continue;
-		(void)!unlinkat(b->fd_tmp, d->d_name, 0);
+		if (!unlinkat(b->fd_tmp, d->d_name, 0))
+			warn(b,
+			     "%s/tmp/%s was a half-made image, left by a driver that died in the "
+			     "middle of it: removed",
+			     b->dir, d->d_name);
 		close(lock);
 	}
 	closedir(dir);
@@ -52,10 +76,12 @@ static int adopt(struct backend *b, const char *id, uint64_t bytes, struct err *
 
 	if (text_copy(v.id, sizeof(v.id), id) || text_copy(v.name, sizeof(v.name), id))
 		return 0; /* no name of ours */
+	warn(b, "%s/volumes/%s.img: the records are lost; adopted as a volume that is opened only",
+	     b->dir, id);
 	return volume_row_insert(b, &v, RECORD_READY, e);
 }
 
-static int look_at(struct backend *b, const char *file, struct err *e)
+static int adopt_image(struct backend *b, const char *file, struct err *e)
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	enum record_state st;
@@ -76,12 +102,10 @@ static int look_at(struct backend *b, const char *file, struct err *e)
 	if (r != -ENOENT || fstatat(b->fd_volumes, file, &sb, AT_SYMLINK_NOFOLLOW) ||
 	    !S_ISREG(sb.st_mode))
 		return 0;
-	log_debug("backend: image %s has no record%s", id,
-		  b->state_was_new ? "; adopted, open only" : "");
-	return b->state_was_new ? adopt(b, id, (uint64_t)sb.st_size, e) : 0;
+	return adopt(b, id, (uint64_t)sb.st_size, e);
 }
 
-static int look_for_orphans(struct backend *b, struct err *e)
+static int adopt_images(struct backend *b, struct err *e)
 {
 	int fd = dup(b->fd_volumes), r;
 	struct dirent *d;
@@ -92,7 +116,7 @@ static int look_for_orphans(struct backend *b, struct err *e)
 	rewinddir(dir);
 	r = state_begin(b, e);
 	while (!r && (d = readdir(dir)))
-		r = look_at(b, d->d_name, e);
+		r = adopt_image(b, d->d_name, e);
 	closedir(dir);
 	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
 }
@@ -125,6 +149,7 @@ int repair_at_start(struct backend *b, struct err *e)
 	int r;
 
 	r = drop_unfinished(b, e);
-	r = r ?: look_for_orphans(b, e);
+	if (!r && b->state_was_new)
+		r = adopt_images(b, e);
 	return r ?: finish_deletions(b, e);
 }

@@ -10,6 +10,7 @@
 
 struct backend;
 struct csi_metrics;
+struct csi_metrics_server;
 
 struct csi_driver {
 	struct csi_config config;
@@ -18,6 +19,7 @@ struct csi_driver {
 		*backend; /* NULL in no mode: the controller keeps the records, the node attaches */
 	struct csi_locks *locks;
 	struct csi_metrics *metrics;
+	struct csi_metrics_server *metrics_server; /* NULL = not asked for */
 };
 
 /** csi_methods - the methods that a mode serves, as a malloc'ed table. */
@@ -36,11 +38,15 @@ struct csi_metrics *csi_metrics_new(struct err *e);
 void csi_metrics_free(struct csi_metrics *m);
 /** csi_metrics_call - count an answered call. */
 void csi_metrics_call(struct csi_metrics *m, const char *path, enum csi_code code, double seconds);
-/** csi_metrics_serve - listen on "address:port" and answer GET /metrics and /healthz; ends with the
- * process. */
-int csi_metrics_serve(struct csi_metrics *m, const char *address, struct csi_driver *d,
+/** csi_metrics_serve - listen on "address:port" and answer GET /metrics and /healthz. -EINVAL names
+ * the option. */
+int csi_metrics_serve(const char *address, struct csi_driver *d, struct csi_metrics_server **ret,
 		      struct err *e);
+/** csi_metrics_stop - end the server and its thread; NULL is fine. */
+void csi_metrics_stop(struct csi_metrics_server *s);
 /** csi_metrics_phase - time of one phase of a stage (kdf, kernel, mkfs, mount, ...). */
 void csi_metrics_phase(struct csi_metrics *m, const char *phase, double seconds);
 /** csi_metrics_text - everything, malloc'ed. */
 char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d);
+/** csi_log_findings - at start: tell of orphans (warning) and of what was cut short. */
+void csi_log_findings(struct csi_driver *d);

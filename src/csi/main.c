@@ -61,6 +61,12 @@ static void on_warning(void *arg, const char *sentence)
 	csi_logf(CSI_LOG_WARNING, "volume", "%s", sentence);
 }
 
+static void on_repair(void *arg, const char *sentence)
+{
+	(void)arg;
+	csi_logf(CSI_LOG_WARNING, "repair", "%s", sentence);
+}
+
 static void on_debug(const char *line)
 {
 	csi_logf(CSI_LOG_DEBUG, "library", "%s", line);
@@ -120,7 +126,8 @@ static int open_parts(struct csi_driver *d, struct err *e)
 	struct backend_config b = { .state_dir = d->config.state_dir,
 				    .node_id = d->config.node_id,
 				    .backup_dir = d->config.backup_dir,
-				    .overprovision_percent = d->config.overprovision_percent };
+				    .overprovision_percent = d->config.overprovision_percent,
+				    .warn = on_repair };
 	int r;
 
 	d->locks = csi_locks_new();
@@ -138,12 +145,13 @@ static int open_parts(struct csi_driver *d, struct err *e)
 	if (r)
 		return r;
 	return d->config.metrics_address[0]
-		       ? csi_metrics_serve(d->metrics, d->config.metrics_address, d, e)
+		       ? csi_metrics_serve(d->config.metrics_address, d, &d->metrics_server, e)
 		       : 0;
 }
 
 static void close_parts(struct csi_driver *d)
 {
+	csi_metrics_stop(d->metrics_server);
 	backend_close(d->backend);
 	crypto_kdf_free(d->env.kdf);
 	csi_locks_free(d->locks);
@@ -207,6 +215,8 @@ int main(int argc, char **argv)
 	}
 	if (!r)
 		r = open_parts(&d, &e);
+	if (!r)
+		csi_log_findings(&d);
 	if (!r && csi_resume_leftovers(&d, &e)) {
 		csi_logf(CSI_LOG_WARNING, "resume", "%s", err_text(&e));
 		err_clear(&e);

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prometheus metrics in its text form: calls by method and code with latencies, phases of a stage,
-// the KDF queue and its memory.
-#include "driver.h"
+// the KDF queue and its memory, volumes by state.
+#include "metrics.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #define SERIES_MAX 512
 #define LABEL_MAX 64
-#define REQUEST_MAX_BYTES 2048
 
 /* Upper bounds of the histogram in seconds; the last bucket is +Inf. */
 static const double bounds[] = { 0.005, 0.02, 0.1, 0.5, 2, 10, 60 };
@@ -29,8 +24,6 @@ struct csi_metrics {
 	pthread_mutex_t lock;
 	struct series series[SERIES_MAX];
 	size_t n;
-	int fd;
-	struct csi_driver *driver;
 };
 
 struct csi_metrics *csi_metrics_new(struct err *e)
@@ -42,7 +35,6 @@ struct csi_metrics *csi_metrics_new(struct err *e)
 		return NULL;
 	}
 	pthread_mutex_init(&m->lock, NULL);
-	m->fd = -1;
 	return m;
 }
 
@@ -50,8 +42,6 @@ void csi_metrics_free(struct csi_metrics *m)
 {
 	if (!m)
 		return;
-	if (m->fd >= 0)
-		close(m->fd);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
 }
@@ -192,123 +182,10 @@ char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d)
 		     "Phases of staging and unstaging a volume, with their time.");
 	pthread_mutex_unlock(&m->lock);
 	print_kdf(f, d);
+	csi_metrics_print_state(f, d);
 	if (fclose(f)) {
 		free(text);
 		return NULL;
 	}
 	return text;
-}
-
-/* ---- a small HTTP server: one request a connection ---- */
-
-static void send_all(int fd, const char *s, size_t n)
-{
-	while (n) {
-		ssize_t w = send(fd, s, n, MSG_NOSIGNAL);
-
-		if (w <= 0)
-			return;
-		s += w;
-		n -= (size_t)w;
-	}
-}
-
-static void reply(int fd, const char *status, const char *body)
-{
-	char head[256];
-	int n = snprintf(head, sizeof(head),
-			 "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; "
-			 "charset=utf-8\r\nContent-Length: %zu\r\n"
-			 "Connection: close\r\n\r\n",
-			 status, strlen(body));
-
-	send_all(fd, head, (size_t)n);
-	send_all(fd, body, strlen(body));
-}
-
-static void serve_one(struct csi_metrics *m, int fd)
-{
-	_cleanup_free_ char *text = NULL;
-	char request[REQUEST_MAX_BYTES];
-	struct timeval limit = { 5, 0 };
-	ssize_t n;
-
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	n = recv(fd, request, sizeof(request) - 1, 0);
-	if (n <= 0)
-		return;
-	request[n] = '\0';
-	if (!strncmp(request, "GET /metrics ", 13)) {
-		text = csi_metrics_text(m, m->driver);
-		reply(fd, text ? "200 OK" : "500 Internal Server Error",
-		      text ? text : "no memory\n");
-	} else if (!strncmp(request, "GET /healthz ", 13)) {
-		reply(fd, "200 OK", "ok\n");
-	} else {
-		reply(fd, "404 Not Found", "there is /metrics and /healthz\n");
-	}
-}
-
-static void *serve(void *arg)
-{
-	struct csi_metrics *m = arg;
-
-	for (;;) {
-		int fd = accept4(m->fd, NULL, NULL, SOCK_CLOEXEC);
-
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0) {
-			csi_logf(CSI_LOG_ERROR, "metrics", "accept: %s", strerrordesc_np(errno));
-			return NULL;
-		}
-		serve_one(m, fd);
-		close(fd);
-	}
-}
-
-static int listen_on(const char *address, struct err *e)
-{
-	struct addrinfo hints = { .ai_family = AF_UNSPEC,
-				  .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_PASSIVE | AI_NUMERICHOST },
-			*ai;
-	char host[128];
-	const char *colon = strrchr(address, ':');
-	int fd, one = 1, r;
-
-	if (!colon || (size_t)(colon - address) >= sizeof(host))
-		return err_set(e, -EINVAL, "metrics-address: \"%s\" is no address:port", address);
-	memcpy(host, address, (size_t)(colon - address));
-	host[colon - address] = '\0';
-	r = getaddrinfo(host[0] ? host : NULL, colon + 1, &hints, &ai);
-	if (r)
-		return err_set(e, -EINVAL, "metrics-address: \"%s\": %s", address, gai_strerror(r));
-	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	r = fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 16) ? -errno : 0;
-	freeaddrinfo(ai);
-	if (r && fd >= 0)
-		close(fd);
-	return r ? err_sys(e, r, "metrics-address: can't listen on %s", address) : fd;
-}
-
-int csi_metrics_serve(struct csi_metrics *m, const char *address, struct csi_driver *d,
-		      struct err *e)
-{
-	pthread_t thread;
-	int fd, r;
-
-	fd = listen_on(address, e);
-	if (fd < 0)
-		return fd;
-	m->fd = fd;
-	m->driver = d;
-	r = pthread_create(&thread, NULL, serve, m);
-	if (r)
-		return err_sys(e, -r, "no metrics thread");
-	pthread_detach(thread);
-	return 0;
 }

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small HTTP server for the metrics: one request a connection, on a thread of its own.
+#include "driver.h"
+
+#include <netdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#define REQUEST_MAX_BYTES 2048
+#define HOST_MAX 128
+
+struct csi_metrics_server {
+	struct csi_driver *driver;
+	pthread_t thread;
+	pthread_mutex_t lock; /* of client */
+	int fd, client;	      /* client: the connection that is served, -1 = none */
+};
+
+static void send_all(int fd, const char *s, size_t n)
+{
+	while (n) {
+		ssize_t w = send(fd, s, n, MSG_NOSIGNAL);
+
+		if (w <= 0)
+			return;
+		s += w;
+		n -= (size_t)w;
+	}
+}
+
+static void reply(int fd, const char *status, const char *body)
+{
+	char head[256];
+	int n = snprintf(head, sizeof(head),
+			 "HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; "
+			 "charset=utf-8\r\nContent-Length: %zu\r\n"
+			 "Connection: close\r\n\r\n",
+			 status, strlen(body));
+
+	send_all(fd, head, (size_t)n);
+	send_all(fd, body, strlen(body));
+}
+
+static void serve_one(struct csi_driver *d, int fd)
+{
+	_cleanup_free_ char *text = NULL;
+	char request[REQUEST_MAX_BYTES];
+	struct timeval limit = { 5, 0 };
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	n = recv(fd, request, sizeof(request) - 1, 0);
+	if (n <= 0)
+		return;
+	request[n] = '\0';
+	if (!strncmp(request, "GET /metrics ", 13)) {
+		text = csi_metrics_text(d->metrics, d);
+		reply(fd, text ? "200 OK" : "500 Internal Server Error",
+		      text ? text : "no memory\n");
+	} else if (!strncmp(request, "GET /healthz ", 13)) {
+		reply(fd, "200 OK", "ok\n");
+	} else {
+		reply(fd, "404 Not Found", "there is /metrics and /healthz\n");
+	}
+}
+
+/* The connection that a stop cuts off. */
+static void set_client(struct csi_metrics_server *s, int fd)
+{
+	pthread_mutex_lock(&s->lock);
+	s->client = fd;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void *serve(void *arg)
+{
+	struct csi_metrics_server *s = arg;
+
+	for (;;) {
+		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
+			continue;
+		if (fd < 0 && errno == EINVAL) /* shut down */
+			return NULL;
+		if (fd < 0) {
+			csi_logf(CSI_LOG_ERROR, "metrics", "accept: %s", strerrordesc_np(errno));
+			return NULL;
+		}
+		set_client(s, fd);
+		serve_one(s->driver, fd);
+		set_client(s, -1);
+		close(fd);
+	}
+}
+
+/* "192.0.2.1:9810", "[::1]:9810", ":9810" (any address). */
+static int split_address(const char *address, char host[HOST_MAX], const char **ret_port,
+			 struct err *e)
+{
+	const char *colon = strrchr(address, ':');
+	size_t n = colon ? (size_t)(colon - address) : 0;
+	bool brackets = n >= 2 && address[0] == '[' && address[n - 1] == ']';
+	uint32_t port;
+
+	if (!colon || n >= HOST_MAX)
+		return err_set(e, -EINVAL, "metrics-address: \"%s\" is no address:port", address);
+	memcpy(host, address + brackets, n - 2 * brackets);
+	host[n - 2 * brackets] = '\0';
+	if (brackets != (strchr(host, ':') != NULL) || strpbrk(host, "[]"))
+		return err_set(e, -EINVAL,
+			       "metrics-address: \"%s\": an IPv6 address, and only that, stands in "
+			       "brackets, \"[::1]:9810\"",
+			       address);
+	if (text_parse_u32(colon + 1, &port) || port < 1 || port > 65535)
+		return err_set(e, -EINVAL, "metrics-address: \"%s\": \"%s\" is no port", address,
+			       colon + 1);
+	*ret_port = colon + 1;
+	return 0;
+}
+
+static int listen_on(const char *address, struct err *e)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC,
+				  .ai_socktype = SOCK_STREAM,
+				  .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV },
+			*ai;
+	char host[HOST_MAX];
+	const char *port = NULL;
+	int fd, one = 1, r;
+
+	r = split_address(address, host, &port, e);
+	if (r)
+		return r;
+	r = getaddrinfo(host[0] ? host : NULL, port, &hints, &ai);
+	if (r)
+		return err_set(e, -EINVAL, "metrics-address: \"%s\": %s", address, gai_strerror(r));
+	fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	r = fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 16) ? -errno : 0;
+	freeaddrinfo(ai);
+	if (r && fd >= 0)
+		close(fd);
+	return r ? err_sys(e, r, "metrics-address: can't listen on %s", address) : fd;
+}
+
+int csi_metrics_serve(const char *address, struct csi_driver *d, struct csi_metrics_server **ret,
+		      struct err *e)
+{
+	struct csi_metrics_server *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory for the metrics' server");
+	s->driver = d;
+	s->client = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	s->fd = listen_on(address, e);
+	r = s->fd < 0 ? s->fd : 0;
+	if (!r) {
+		r = -pthread_create(&s->thread, NULL, serve, s);
+		if (r) {
+			close(s->fd);
+			r = err_sys(e, r, "no metrics thread");
+		}
+	}
+	if (r) {
+		pthread_mutex_destroy(&s->lock);
+		free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void csi_metrics_stop(struct csi_metrics_server *s)
+{
+	if (!s)
+		return;
+	shutdown(s->fd, SHUT_RDWR); /* ends the accept */
+	pthread_mutex_lock(&s->lock);
+	if (s->client >= 0)
+		shutdown(s->client, SHUT_RDWR);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->thread, NULL);
+	close(s->fd);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}

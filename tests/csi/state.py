@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the driver tells of its state: volumes by state and use, orphans, what was cut short, where metrics are served."""
+import contextlib
+import fcntl
+import http.client
+import os
+import re
+import socket
+import sqlite3
+import sys
+import time
+
+from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, run_cases, text_of, wait_for)
+
+PORT = 19810
+
+
+def scrape(port=PORT, host="127.0.0.1"):
+    """Each series of the metrics with its value."""
+    c = http.client.HTTPConnection(host, port, timeout=10)
+    c.request("GET", "/metrics")
+    answer = c.getresponse()
+    expect("status", 200, answer.status)
+    text = answer.read().decode()
+    c.close()
+    series = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            assert name not in series, f"{name} twice"
+            series[name] = float(value)
+    for name in {re.sub(r"(_bucket|_sum|_count)?\{.*", "", s) for s in series}:
+        assert re.search(rf"^# TYPE {name}(_total)? ", text, re.M), f"{name} has no type"
+    return series
+
+
+def family(name, **kw):
+    """label value -> number, those that aren't zero"""
+    found = {re.search(r'="([^"]*)"', k).group(1): int(v) for k, v in scrape(**kw).items() if k.startswith(name + "{")}
+    assert found, f"no {name}"
+    return {k: v for k, v in found.items() if v}
+
+
+# ---- volumes by state ----
+
+@case("metrics: volumes by state and use, snapshots by type, as they come and go")
+def volumes(lab):
+    expect("at first", {}, family("cryptvol_volumes"))
+    v = lab.create()
+    b = lab.create(cap=block_cap())
+    p = lab.create(encrypted=False)
+    expect("made", {"none": 3}, family("cryptvol_volumes"))
+    expect("not used", {}, family("cryptvol_volumes_in_use"))
+    v.attach()
+    v.stage()
+    expect("one staged", {"none": 2, "formatted": 1}, family("cryptvol_volumes"))
+    expect("one staged", {"attached": 1, "staged": 1}, family("cryptvol_volumes_in_use"))
+    for x in (v, b, p):
+        x.up()
+    v.publish("second")
+    expect("all in use", {"formatted": 3}, family("cryptvol_volumes"))
+    expect("all in use, one twice", {"attached": 3, "staged": 3, "published": 3}, family("cryptvol_volumes_in_use"))
+    lab.snapshot(v)
+    expect("snapshots", {"snap": 1}, family("cryptvol_snapshots"))
+    for x in (v, b, p):
+        x.down()
+    expect("not used any more", {}, family("cryptvol_volumes_in_use"))
+    for x in (b, p):
+        x.delete()
+    expect("what is left", {"formatted": 1}, family("cryptvol_volumes"))
+    expect("orphans", {}, family("cryptvol_orphans"))
+    expect("unfinished", {}, family("cryptvol_unfinished"))
+
+
+# ---- orphans ----
+
+def restart(lab, meanwhile=lambda: None):
+    """What the driver says from a start until it serves, by event."""
+    lab.driver.stop()
+    meanwhile()
+    before = len(lab.driver.log_text())
+    lab.driver.start()
+    said = {}
+    for line in lab.driver.log_text()[before:].split('event="serving"')[0].splitlines():
+        fields = dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', line))
+        said.setdefault(fields.get("event"), []).append(fields)
+    return said
+
+
+@case("orphans: told of at start by path or id and counted, never deleted; gone from both when they are put right")
+def orphans(lab):
+    v, w = lab.create(), lab.create(encrypted=False)
+    v.up()
+    v.down()
+    s = lab.snapshot(v)
+    state = lab.driver.state
+    files = {f"{state}/volumes/pvc-lost.00000000.img": "image", f"{state}/volumes/notes": "image",
+             f"{state}/snapshots/snap-lost.00000000.img": "snapshot_image", f"{state}/headers/pvc-gone.00000000.3.hdr": "header",
+             f"{state}/tmp/something": "tmp"}
+    gone = [w.image, lab.driver.snapshot_image(s.snapshot_id)]
+    assert "orphan" not in restart(lab)
+
+    def spoil():
+        for path in files:
+            with open(path, "w", encoding="ascii") as f:
+                f.write("keep me")
+        for path in gone:
+            os.rename(path, path + ".away")
+    said = restart(lab, spoil)["orphan"]
+    expect("levels", {"warning"}, {f["level"] for f in said})
+    want = {**files, **{path + ".away": "snapshot_image" if "snapshots" in path else "image" for path in gone},
+            w.id: "record", s.snapshot_id: "snapshot_record"}
+    expect("told of", sorted(want.items()), sorted((f.get("path") or f.get("volume") or f.get("snapshot"), f["kind"]) for f in said))
+    expect("counted", {"image": 3, "snapshot_image": 2, "header": 1, "tmp": 1, "record": 1, "snapshot_record": 1},
+           family("cryptvol_orphans"))
+    for path in files:
+        expect(path, "keep me", text_of(path))
+    expect("volumes", {v.id, w.id}, {e.volume.volume_id for e in lab.c.ListVolumes().entries})
+    for path in gone:
+        os.rename(path + ".away", path)
+    for path in files:
+        os.unlink(path)
+    expect("put right", {}, family("cryptvol_orphans"))
+    assert "orphan" not in restart(lab)
+
+
+@case("a half-made image of a dead driver is removed with a word; one that is being made isn't")
+def half_made(lab):
+    tmp = f"{lab.driver.state}/tmp"
+    names = ["pvc-dead.00000000", "pvc-alive.00000000"]
+    for name in names:
+        with open(f"{tmp}/{name}.new", "w", encoding="ascii"):
+            pass
+    with open(f"{tmp}/{names[1]}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = restart(lab)["repair"]
+    expect("told of", [True], [f"{tmp}/{names[0]}.new" in f["message"] and f["level"] == "warning" for f in said])
+    expect("left", [False, True], [os.path.exists(f"{tmp}/{name}.new") for name in names])
+    with open(f"{tmp}/cut.lock", "w", encoding="ascii") as lock:  # another process cuts a snapshot
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "repair" not in restart(lab)
+    assert os.path.exists(f"{tmp}/{names[1]}.new")
+    expect("told of then", 1, len(restart(lab)["repair"]))
+    assert not os.path.exists(f"{tmp}/{names[1]}.new")
+
+
+@case("what was cut short is told of at start, counted, and finished by the call's retry")
+def unfinished(lab):
+    v, g = lab.create(secrets={"CRYPTO_KEY_VALUE": "x", "CRYPTO_PBKDF": "pbkdf2", "CRYPTO_PBKDF_FORCE_ITERATIONS": "6000000"}), lab.create()
+    g.up()
+    s = lab.snapshot(g, "cut")
+    v.attach()
+    join = in_background(v.stage)
+    wait_for("a format under way", 20, lambda: family("cryptvol_unfinished").get("format"))
+    expect("by state", {"formatting": 1, "formatted": 1}, family("cryptvol_volumes"))
+    lab.driver.kill()
+    join()
+
+    def change():  # as a kill between two steps leaves it
+        with contextlib.closing(sqlite3.connect(f"{lab.driver.state}/state.db")) as db:
+            db.execute("UPDATE snapshots SET ready=0 WHERE id=?", (s.snapshot_id,))
+            db.execute("UPDATE volumes SET size=? WHERE id=?", (96 * MIB, g.id))
+            db.execute("INSERT INTO growing VALUES(?)", (g.id,))
+            db.commit()
+        os.unlink(lab.driver.snapshot_image(s.snapshot_id))
+    said = restart(lab, change)["unfinished"]
+    expect("told of", sorted([("format", v.id), ("growth", g.id), ("snapshot", s.snapshot_id)]),
+           sorted((f["kind"], f.get("volume") or f.get("snapshot")) for f in said))
+    expect("counted", {"format": 1, "growth": 1, "snapshot": 1}, family("cryptvol_unfinished"))
+    expect("no snapshot that isn't cut", 0, len(lab.c.ListSnapshots().entries))
+    v.stage()
+    g.expand(96 * MIB)
+    expect("the mapping", 96 * MIB, device_bytes(g.mapper))
+    expect("the same snapshot", s.snapshot_id, lab.c.CreateSnapshot(source_volume_id=g.id, name="cut").snapshot.snapshot_id)
+    expect("unfinished", {}, family("cryptvol_unfinished"))
+    assert os.path.exists(lab.driver.snapshot_image(s.snapshot_id))
+
+
+# ---- where metrics are served ----
+
+@case("--metrics-address: IPv4, IPv6 in brackets, any address; what is none is refused by name; a stop waits for nobody")
+def addresses(lab):
+    d = Driver("metrics", state=os.path.join(SCRATCH, "csi", "metrics"))
+    for address, host in (("127.0.0.1:19811", "127.0.0.1"), (":19811", "127.0.0.1"), ("[::1]:19811", "::1"), ("[::]:19811", "::1"),
+                          ("[::]:19811", "127.0.0.1"), ("0.0.0.0:19811", "127.0.0.1")):
+        d.start(**{"metrics-address": address})
+        assert scrape(19811, host)["cryptvol_kdf_budget_bytes"] > 0
+        idle = socket.create_connection((host, 19811))
+        idle.sendall(b"GET /metr")
+        started = time.monotonic()
+        expect(f"{address}: exit status", 0, d.stop())
+        assert time.monotonic() - started < 3, f"{address}: {time.monotonic() - started:.1f} s"
+        idle.close()
+    for address in ("9810", "::1:9810", "[::1]", "[::1:9810", "::1]:9810", "[127.0.0.1]:9810", "[]:9810", "localhost:9810", "127.0.0.1:",
+                    "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:http", "127.0.0.1:-1", "[[::1]]:9810", "[::1%nowhere]:9810", "256.0.0.1:9810"):
+        d.start(wait=False, **{"metrics-address": address})
+        expect(f"{address}: exit status", 1, d.process.wait(20))
+        assert "metrics-address: " in d.last_words() and address in d.last_words(), d.last_words()
+
+
+def main():
+    driver = Driver(**{"metrics-address": f"127.0.0.1:{PORT}"})
+    driver.start()
+    status = run_cases(lambda: Lab(driver))
+    driver.stop()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

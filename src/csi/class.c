@@ -72,8 +72,8 @@ static int set_flag(const char *name, const char *value, uint32_t flag, struct c
 	bool on;
 	int r = parse_bool(name, value, &on, e);
 
-	if (!r && on)
-		c->flags |= flag;
+	if (!r)
+		c->flags = on ? c->flags | flag : c->flags & ~flag;
 	return r;
 }
 
@@ -202,16 +202,26 @@ static int set_one(const struct csi_map_entry *en, enum csi_class_use use, struc
 		       use == CSI_CLASS_MUTABLE ? ", or can't be changed" : "");
 }
 
-int csi_class_parse(struct csi_map m, enum csi_class_use use, struct csi_class *ret, struct err *e)
+int csi_class_change(struct csi_map m, enum csi_class_use use, struct csi_class *c, struct err *e)
 {
-	struct csi_class c = { .encrypted = false };
+	struct csi_class changed = *c;
 
 	for (size_t i = 0; i < m.n; i++) {
-		int r = set_one(m.entries[i], use, &c, e);
+		int r = set_one(m.entries[i], use, &changed, e);
 
 		if (r)
 			return r;
 	}
-	*ret = c;
+	*c = changed;
 	return 0;
+}
+
+int csi_class_parse(struct csi_map m, enum csi_class_use use, struct csi_class *ret, struct err *e)
+{
+	struct csi_class c = { .encrypted = false };
+	int r = csi_class_change(m, use, &c, e);
+
+	if (!r)
+		*ret = c;
+	return r;
 }

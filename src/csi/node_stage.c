@@ -33,13 +33,14 @@ static enum csi_code make_static(struct node_stage *s, const char *id)
 	return CSI_OK;
 }
 
-/* The recorded parameters decide; a static or adopted volume's come with the request. */
+/* The recorded parameters decide; a static or adopted volume's come with the request. What was
+ * modified since is laid over them. */
 static enum csi_code find_volume(struct node_stage *s, const char *id, struct csi_map context)
 {
 	struct csi_map parameters, changed;
-	struct csi_class later = { .encrypted = false };
 	struct err e = { 0 };
 	enum csi_code code;
+	int r = 0;
 
 	if (csi_class_parse(context, CSI_CLASS_CONTEXT, &s->class, &e))
 		return csi_fail_err(s->call, &e, "volume_context");
@@ -50,17 +51,13 @@ static enum csi_code find_volume(struct node_stage *s, const char *id, struct cs
 		return code;
 	if (s->volume.adopted) {
 		s->volume.encrypted = s->class.encrypted;
-		return CSI_OK;
+	} else {
+		r = csi_map_parse(s->call->arena, s->volume.parameters, &parameters, &e);
+		r = r ?: csi_class_parse(parameters, CSI_CLASS_CONTEXT, &s->class, &e);
 	}
-	if (csi_map_parse(s->call->arena, s->volume.parameters, &parameters, &e) ||
-	    csi_map_parse(s->call->arena, s->volume.mutable_parameters, &changed, &e) ||
-	    csi_class_parse(parameters, CSI_CLASS_CONTEXT, &s->class, &e) ||
-	    csi_class_parse(changed, CSI_CLASS_MUTABLE, &later, &e))
-		return csi_fail_err(s->call, &e, "volume \"%s\"", id);
-	s->class.flags |= later.flags;
-	if (csi_map_get(changed, "fsck"))
-		s->class.fsck = later.fsck;
-	return CSI_OK;
+	r = r ?: csi_map_parse(s->call->arena, s->volume.mutable_parameters, &changed, &e);
+	r = r ?: csi_class_change(changed, CSI_CLASS_MUTABLE, &s->class, &e);
+	return r ? csi_fail_err(s->call, &e, "volume \"%s\"", id) : CSI_OK;
 }
 
 static enum csi_code check_cap(struct node_stage *s)

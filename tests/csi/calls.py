@@ -286,6 +286,36 @@ def modify(lab):
     v.up()
     table = run("dmsetup", "table", v.id).stdout
     assert b"allow_discards" in table and b"no_read_workqueue" in table, table
+    v.down()
+    lab.c.ControllerModifyVolume(volume_id=v.id, mutable_parameters={"discard": "false"})
+    v.up()
+    table = run("dmsetup", "table", v.id).stdout
+    assert b"allow_discards" not in table and b"no_read_workqueue" in table, table
+
+
+@case("modify: what the class turned on can be turned off, at creation too, and of adopted volumes")
+def modify_off(lab):
+    def flags(v):
+        v.up()
+        table = run("dmsetup", "table", v.id).stdout
+        v.down()
+        return b"allow_discards" in table, b"same_cpu_crypt" in table
+    v = lab.create(parameters={"discard": "true", "sameCpuCrypt": "true"})
+    w = lab.create(parameters={"discard": "true", "sameCpuCrypt": "true"}, mutable_parameters={"sameCpuCrypt": "f"})
+    expect("by the class", (True, True), flags(v))
+    expect("less what the request turns off", (True, False), flags(w))
+    lab.c.ControllerModifyVolume(volume_id=v.id, mutable_parameters={"discard": "false"})
+    expect("less what was modified", (False, True), flags(v))
+    lab.c.ControllerModifyVolume(volume_id=v.id, mutable_parameters={"discard": "true"})
+    expect("on again", (True, True), flags(v))
+    lab.driver.stop()
+    for f in ("state.db", "state.db-wal", "state.db-shm"):
+        if os.path.exists(f"{lab.driver.state}/{f}"):
+            os.unlink(f"{lab.driver.state}/{f}")
+    lab.driver.start()
+    expect("adopted, by its context", (True, True), flags(v))
+    lab.c.ControllerModifyVolume(volume_id=v.id, mutable_parameters={"discard": "false"})
+    expect("adopted, modified", (False, True), flags(v))
 
 
 @case("publish at the controller: readonly and capability differ: ALREADY_EXISTS; a use keeps the volume")

@@ -166,6 +166,19 @@ bool csi_id_plausible(const char *id)
 	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n && id[0] != '.';
 }
 
+bool csi_id_has_node(const char *id)
+{
+	const char *dot = strrchr(id, '.');
+
+	return dot && strlen(dot + 1) == 8 && strspn(dot + 1, "0123456789abcdef") == 8;
+}
+
+bool csi_id_elsewhere(struct csi_call *call, const char *id)
+{
+	return csi_id_plausible(id) && csi_id_has_node(id) &&
+	       !backend_id_is_ours(call->driver->backend, id);
+}
+
 enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key)
 {
 	char text[192];
@@ -196,7 +209,12 @@ enum csi_code csi_get_volume(struct csi_call *call, const char *id, struct backe
 		return csi_fail(call, CSI_NOT_FOUND, "volume \"%s\" doesn't exist", id);
 	r = backend_get(call->driver->backend, id, ret, &e);
 	if (r == -ENOENT)
-		return csi_fail(call, CSI_NOT_FOUND, "volume \"%s\" doesn't exist", id);
+		return csi_fail(
+			call, CSI_NOT_FOUND,
+			csi_id_elsewhere(call, id)
+				? "volume \"%s\" lives on another node than this one, \"%s\""
+				: "volume \"%s\" doesn't exist on node \"%s\"",
+			id, call->driver->config.node_id);
 	return r ? csi_fail_err(call, &e, "volume \"%s\"", id) : CSI_OK;
 }
 

@@ -45,12 +45,17 @@ int csi_name_check(const char *field, const char *name, struct err *e);
 /** csi_id_check - not empty; what an id of ours could be (else the caller answers as for an unknown
  * volume). */
 bool csi_id_plausible(const char *id);
+/** csi_id_has_node - does the id end in ".<8 hex>", the mark of the node that it lives on? */
+bool csi_id_has_node(const char *id);
+/** csi_id_elsewhere - is it the id of a volume or snapshot of another node? */
+bool csi_id_elsewhere(struct csi_call *call, const char *id);
 
 /** csi_enter - take "<kind>:<key>" for this call, else answer ABORTED. csi_leave gives it back. */
 enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key);
 void csi_leave(struct csi_call *call, const char *kind, const char *key);
 
-/** csi_get_volume - the record, or NOT_FOUND in the call. */
+/** csi_get_volume - the record, or NOT_FOUND in the call, which says so where the id is another
+ * node's. */
 enum csi_code csi_get_volume(struct csi_call *call, const char *id, struct backend_volume *ret);
 /** csi_volume_message - Volume as the wire wants it: size, id, context, source, topology. NULL: no
  * memory. */

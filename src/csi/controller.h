@@ -19,8 +19,6 @@ enum csi_code csi_delete_snapshot(struct csi_call *call);
 enum csi_code csi_list_snapshots(struct csi_call *call);
 enum csi_code csi_get_snapshot(struct csi_call *call);
 
-/** csi_id_has_node - does the id end in ".<8 hex>", the mark of the node that it lives on? */
-bool csi_id_has_node(const char *id);
 /** csi_backend_create - backend_create, with a live source suspended for the copy. */
 int csi_backend_create(struct csi_call *call, const struct backend_create *c,
 		       struct backend_volume *ret, struct err *e);

@@ -106,6 +106,15 @@ static enum csi_code check_source_like(struct csi_call *call, struct request *q,
 	return CSI_OK;
 }
 
+/* Not gone, but out of reach: the CO may choose the source's node in place of ours. */
+static enum csi_code source_elsewhere(struct csi_call *call, const char *kind, const char *id)
+{
+	return csi_fail(call, CSI_RESOURCE_EXHAUSTED,
+			"volume_content_source: %s \"%s\" lives on another node, and copies are made "
+			"where their source is; this is node \"%s\"",
+			kind, id, call->driver->config.node_id);
+}
+
 static enum csi_code check_snapshot_source(struct csi_call *call, struct request *q)
 {
 	struct backend_snapshot s;
@@ -120,6 +129,9 @@ static enum csi_code check_snapshot_source(struct csi_call *call, struct request
 	r = csi_id_plausible(q->source_id)
 		    ? backend_snapshot_get(call->driver->backend, q->source_id, &s, &e)
 		    : -ENOENT;
+	/* A backup of another node is found in the backup directory. */
+	if (r == -ENOENT && csi_id_elsewhere(call, q->source_id))
+		return source_elsewhere(call, "snapshot", q->source_id);
 	if (r == -ENOENT)
 		return csi_fail(call, CSI_NOT_FOUND, "snapshot \"%s\" doesn't exist", q->source_id);
 	if (r)
@@ -139,6 +151,8 @@ static enum csi_code check_volume_source(struct csi_call *call, struct request *
 	if (!*q->source_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT,
 				"volume_content_source.volume.volume_id: missing");
+	if (csi_id_elsewhere(call, q->source_id))
+		return source_elsewhere(call, "volume", q->source_id);
 	code = csi_get_volume(call, q->source_id, &v);
 	if (code)
 		return code;
@@ -244,11 +258,14 @@ static enum csi_code create(struct csi_call *call, struct request *q)
 	int r;
 
 	code = check_topology(call, q->m->accessibility_requirements);
-	code = code ?: check_source(call, q);
+	if (code)
+		return code;
+	code = check_source(call, q);
 	if (code) {
-		/* A source that is gone since doesn't unmake the volume that came from it. */
-		r = backend_find(call->driver->backend, q->m->name, &v, NULL);
-		if (r || code != CSI_NOT_FOUND)
+		/* A source that is gone since, or another node's backup, doesn't unmake the volume
+		 * that came from it. */
+		if ((code != CSI_NOT_FOUND && code != CSI_RESOURCE_EXHAUSTED) ||
+		    backend_find(call->driver->backend, q->m->name, &v, NULL))
 			return code;
 		q->size = v.size_bytes;
 	} else {
@@ -303,8 +320,7 @@ enum csi_code csi_delete_volume(struct csi_call *call)
 	if (!*q->volume_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
 	if (csi_id_plausible(q->volume_id)) {
-		if (csi_id_has_node(q->volume_id) &&
-		    !backend_id_is_ours(call->driver->backend, q->volume_id))
+		if (csi_id_elsewhere(call, q->volume_id))
 			return csi_fail(call, CSI_FAILED_PRECONDITION,
 					"volume \"%s\" lives on another node; its own provisioner "
 					"has to delete it",

@@ -4,13 +4,6 @@
 
 #include <inttypes.h>
 
-bool csi_id_has_node(const char *id)
-{
-	const char *dot = strrchr(id, '.');
-
-	return dot && strlen(dot + 1) == 8 && strspn(dot + 1, "0123456789abcdef") == 8;
-}
-
 /* Tokens are the id of the last entry given: still good when that entry is gone. */
 enum csi_code csi_token_check(struct csi_call *call, const char *token, int32_t max_entries)
 {
@@ -247,8 +240,7 @@ enum csi_code csi_controller_expand(struct csi_call *call)
 		return csi_fail_err(call, &e, "ControllerExpandVolume");
 	/* The resizer is one per cluster, the image lies on one node: there NodeExpandVolume grows
 	 * it. */
-	if (csi_id_plausible(q->volume_id) && csi_id_has_node(q->volume_id) &&
-	    !backend_id_is_ours(call->driver->backend, q->volume_id)) {
+	if (csi_id_elsewhere(call, q->volume_id)) {
 		if (csi_size_pick(q->capacity_range, 0, BACKEND_EXTENT_BYTES, &size, &e))
 			return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
 		return expand_answer(call, size);

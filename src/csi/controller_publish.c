@@ -277,6 +277,11 @@ enum csi_code csi_modify_volume(struct csi_call *call)
 	/* All keys are checked before anything changes; they take effect at the next stage. */
 	if (csi_class_parse(change, CSI_CLASS_MUTABLE, &class, &e))
 		return csi_fail_err(call, &e, "mutable_parameters");
+	if (csi_id_elsewhere(call, q->volume_id))
+		return csi_fail(call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" lives on another node, and its record can only be "
+				"changed there",
+				q->volume_id);
 	code = csi_enter(call, "volume", q->volume_id);
 	if (code)
 		return code;

@@ -81,6 +81,11 @@ static enum csi_code create_snapshot(struct csi_call *call, const Csi__V1__Creat
 				q->name);
 	if (!r && old.ready)
 		return snapshot_answer(call, &old);
+	if (csi_id_elsewhere(call, q->source_volume_id))
+		return csi_fail(call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" lives on another node; its own snapshotter has to cut "
+				"it",
+				q->source_volume_id);
 	code = csi_get_volume(call, q->source_volume_id, &v);
 	if (code)
 		return code;
@@ -148,8 +153,7 @@ enum csi_code csi_delete_snapshot(struct csi_call *call)
 	if (!*q->snapshot_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "snapshot_id: missing");
 	if (csi_id_plausible(q->snapshot_id)) {
-		if (csi_id_has_node(q->snapshot_id) &&
-		    !backend_id_is_ours(call->driver->backend, q->snapshot_id))
+		if (csi_id_elsewhere(call, q->snapshot_id))
 			return csi_fail(call, CSI_FAILED_PRECONDITION,
 					"snapshot \"%s\" lives on another node; its own "
 					"snapshotter has to delete it",

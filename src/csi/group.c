@@ -83,6 +83,11 @@ static enum csi_code check_members(struct csi_call *call, const char **ids, size
 		if (i && !strcmp(ids[i - 1], ids[i]))
 			return csi_fail(call, CSI_INVALID_ARGUMENT,
 					"source_volume_ids: \"%s\" is there twice", ids[i]);
+		if (csi_id_elsewhere(call, ids[i]))
+			return csi_fail(call, CSI_FAILED_PRECONDITION,
+					"volume \"%s\" lives on another node, and a group is cut on "
+					"one",
+					ids[i]);
 		code = csi_get_volume(call, ids[i], &v);
 		if (code)
 			return code;

@@ -282,8 +282,20 @@ def two_nodes(lab):
     assert "another node" in c2.fails(REFUSED, "DeleteVolume", volume_id=v.id)
     s = lab.snapshot(v)
     c2.fails(REFUSED, "DeleteSnapshot", snapshot_id=s.snapshot_id)
-    c2.fails("NOT_FOUND", "CreateVolume", name="restored-elsewhere", volume_capabilities=[v.cap], parameters={"encrypted": "true"},
-             volume_content_source=source_snapshot(s.snapshot_id))
+    for source in (source_snapshot(s.snapshot_id), source_volume(v.id)):
+        message = c2.fails("RESOURCE_EXHAUSTED", "CreateVolume", name="restored-elsewhere", volume_capabilities=[v.cap],
+                           parameters={"encrypted": "true"}, volume_content_source=source)
+        assert "another node" in message and "n2" in message, message
+    for call, fields in (("ControllerModifyVolume", dict(volume_id=v.id, mutable_parameters={"discard": "true"})),
+                         ("CreateSnapshot", dict(source_volume_id=v.id, name="cut-elsewhere")),
+                         ("CreateVolumeGroupSnapshot", dict(name="cut-elsewhere", source_volume_ids=[v.id]))):
+        message = c2.fails(REFUSED, call, **fields)
+        assert "another node" in message, message
+    c2.fails("INVALID_ARGUMENT", "ControllerModifyVolume", volume_id=v.id, mutable_parameters={"encrypted": "false"})
+    for call in ("ControllerGetVolume", "ValidateVolumeCapabilities", "NodeStageVolume"):
+        fields = {"NodeStageVolume": v.stage_fields(), "ValidateVolumeCapabilities": dict(volume_id=v.id, volume_capabilities=[v.cap])}
+        message = c2.fails("NOT_FOUND", call, **fields.get(call, dict(volume_id=v.id)))
+        assert "another node" in message and "n2" in message, message
     # the same name on both nodes: two volumes, two ids
     w = c2.CreateVolume(name=v.name, volume_capabilities=[v.cap], parameters={"encrypted": "true"},
                         capacity_range=pb.CapacityRange(required_bytes=64 * MIB)).volume

@@ -36,3 +36,19 @@ $(CSI): $(CSI_OBJ) $(LIB_A)
 csi: $(CSI) ## build the CSI driver (needs libgrpc-dev, libprotobuf-c-dev, libsqlite3-dev)
 export CRYPTVOL_CSI := $(abspath $(CSI))
 -include $(CSI_SRC:%.c=$(O)/%.d)
+
+# ---- unit tests of the driver: tests/unit/test_csi_*.c, without gRPC ----
+ifneq ($(and $(shell command -v protoc-c),$(filter volume,$(ROOMS))),)
+CSI_UNIT_SRC := $(wildcard tests/unit/test_csi_*.c)
+CSI_UNIT_BIN := $(CSI_UNIT_SRC:tests/unit/%.c=$(O)/unit/%)
+UNIT_BIN += $(CSI_UNIT_BIN)
+unit check-unit: $(CSI_UNIT_BIN)
+endif
+
+CSI_UNIT_OBJ := $(filter-out %/main.o %/server.o %/wipe.o,$(CSI_OBJ))
+$(O)/unit/test_csi_%: tests/unit/test_csi_%.c $(CSI_UNIT_OBJ) $(LIB_A) $(O)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,TEST,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -I$(CSI_GEN) -Itests/unit -Isrc $(CFLAGS_ALL) -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
+		$(CSI_UNIT_OBJ) $(LIB_A) $(LIBS) -lprotobuf-c -lsqlite3
+-include $(CSI_UNIT_BIN:=.d)

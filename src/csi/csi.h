@@ -108,11 +108,15 @@ void csi_call_handle(struct csi_call *c);
 
 /**
  * csi_wire_check - what protobuf-c lets through: NUL inside a string, bad UTF-8, a key twice in a
- * map, fields longer than CSI allows, too many elements, broken framing. -EINVAL with a sentence
+ * map, a message twice (it would be merged), fields longer than CSI allows, too many elements,
+ * broken framing. -EINVAL with a sentence
  * that names the field (a map's key too, never a secret's value).
  */
 int csi_wire_check(const ProtobufCMessageDescriptor *d, const uint8_t *wire, size_t len,
 		   struct err *e);
+/** csi_utf8_sequence - length of the UTF-8 sequence at @s within @n >= 1 bytes, 0 where it is none
+ * (Unicode 15, table 3-7). */
+size_t csi_utf8_sequence(const uint8_t *s, size_t n);
 
 /* ---- logging: structured, text or JSON, secrets left out by the field table ---- */
 

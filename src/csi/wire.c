@@ -86,8 +86,7 @@ static int read_field(struct reader *r, struct field *f)
 	return 0;
 }
 
-/* Length of the UTF-8 sequence at @s, 0 where it is none (Unicode 15, table 3-7). */
-static size_t utf8_sequence(const uint8_t *s, size_t n)
+size_t csi_utf8_sequence(const uint8_t *s, size_t n)
 {
 	size_t len;
 	uint32_t c;
@@ -119,7 +118,7 @@ static size_t utf8_sequence(const uint8_t *s, size_t n)
 static int check_text(const uint8_t *s, size_t n, const char *where, struct err *e)
 {
 	for (size_t i = 0; i < n;) {
-		size_t len = utf8_sequence(s + i, n - i);
+		size_t len = csi_utf8_sequence(s + i, n - i);
 
 		if (s[i] == 0)
 			return err_set(e, -EINVAL, "%s: holds a NUL byte", where);
@@ -291,13 +290,28 @@ static int check_field(const ProtobufCFieldDescriptor *fd, const struct field *f
 	return r ? err_wrap(e, r, "%s", fd->name) : 0;
 }
 
-/* Each map is walked once, at its first entry. */
+/* A map as a whole, at its first entry; any other message once, since a second one would be merged
+ * into the first, and what they hold together isn't checked. @done has a bit per field number. */
+static int check_once(const ProtobufCMessageDescriptor *d, const uint8_t *wire, size_t len,
+		      const ProtobufCFieldDescriptor *fd, uint64_t *done, struct err *e)
+{
+	uint64_t bit = fd->id < 64 ? 1ull << fd->id : 0;
+	bool again = (*done & bit) != 0;
+
+	*done |= bit;
+	if (is_map(fd))
+		return again ? 0 : check_map(wire, len, fd, csi_field_secret(d, fd), e);
+	if (again && fd->label != PROTOBUF_C_LABEL_REPEATED && fd->type == PROTOBUF_C_TYPE_MESSAGE)
+		return err_set(e, -EINVAL, "%s: is there twice", fd->name);
+	return 0;
+}
+
 static int check_message(const ProtobufCMessageDescriptor *d, const uint8_t *wire, size_t len,
 			 unsigned int depth, struct err *e)
 {
 	struct reader r = { wire, wire + len };
 	size_t elements = 0, flags_bytes = 0;
-	uint64_t maps_done = 0;
+	uint64_t done = 0;
 
 	if (depth > DEPTH_MAX)
 		return err_set(e, -EINVAL, "nested more than %u deep", DEPTH_MAX);
@@ -314,20 +328,13 @@ static int check_message(const ProtobufCMessageDescriptor *d, const uint8_t *wir
 		if (fd->label == PROTOBUF_C_LABEL_REPEATED && ++elements > ELEMENTS_MAX)
 			return err_set(e, -EINVAL, "%s: more than %u elements", fd->name,
 				       ELEMENTS_MAX);
-		if (is_map(fd)) {
-			uint64_t bit = fd->id < 64 ? 1ull << fd->id : 0;
-
-			if (maps_done & bit)
-				continue;
-			maps_done |= bit;
-			rc = check_map(wire, len, fd, csi_field_secret(d, fd), e);
-		} else {
+		rc = check_once(d, wire, len, fd, &done, e);
+		if (!rc && !is_map(fd))
 			rc = check_field(fd, &f, depth, e);
-			if (!rc && !strcmp(fd->name, "mount_flags") &&
-			    (flags_bytes += f.len) > MOUNT_FLAGS_MAX_BYTES)
-				rc = err_set(e, -EINVAL, "mount_flags: more than %u bytes together",
-					     MOUNT_FLAGS_MAX_BYTES);
-		}
+		if (!rc && !strcmp(fd->name, "mount_flags") &&
+		    (flags_bytes += f.len) > MOUNT_FLAGS_MAX_BYTES)
+			rc = err_set(e, -EINVAL, "mount_flags: more than %u bytes together",
+				     MOUNT_FLAGS_MAX_BYTES);
 		if (rc)
 			return rc;
 	}

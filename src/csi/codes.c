@@ -71,6 +71,21 @@ enum csi_code csi_code_of_errno(int code)
 	return CSI_INTERNAL;
 }
 
+/* A value that was cut short may end within a character, and clients refuse a message that isn't
+ * UTF-8. */
+static void mend_message(char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0, len; i < n; i += len) {
+		len = csi_utf8_sequence((const uint8_t *)s + i, n - i);
+		if (!len) {
+			s[i] = '?';
+			len = 1;
+		}
+	}
+}
+
 enum csi_code csi_fail(struct csi_call *call, enum csi_code code, const char *fmt, ...)
 {
 	va_list ap;
@@ -78,6 +93,7 @@ enum csi_code csi_fail(struct csi_call *call, enum csi_code code, const char *fm
 	va_start(ap, fmt);
 	vsnprintf(call->message, sizeof(call->message), fmt, ap);
 	va_end(ap);
+	mend_message(call->message);
 	call->code = code;
 	call->response = NULL;
 	return code;
@@ -93,6 +109,7 @@ enum csi_code csi_fail_err(struct csi_call *call, const struct err *e, const cha
 	va_end(ap);
 	n = strlen(call->message);
 	snprintf(call->message + n, sizeof(call->message) - n, ": %s", err_text(e));
+	mend_message(call->message);
 	call->code = e->code ? csi_code_of_errno(e->code) : CSI_INTERNAL;
 	call->response = NULL;
 	return call->code;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #define LINE_MAX_BYTES 8192
+#define LINE_TAIL_BYTES 16 /* for an escape, the quote, the brace and the line's end */
 
 static struct {
 	enum csi_log_level level;
@@ -32,7 +33,7 @@ struct line {
 
 static void put(struct line *l, const char *s, size_t n)
 {
-	size_t room = sizeof(l->text) - 2 - l->len;
+	size_t room = sizeof(l->text) - l->len;
 
 	if (n > room)
 		n = room;
@@ -45,22 +46,33 @@ static void put_text(struct line *l, const char *s)
 	put(l, s, strlen(s));
 }
 
-/* A quoted string that both JSON and the text form read. */
+/* The text to put for what stands at @s; returns how much of it that is. */
+static size_t escape(const char *s, char ret[8])
+{
+	unsigned char c = (unsigned char)*s;
+	size_t n = csi_utf8_sequence((const uint8_t *)s, strnlen(s, 4));
+
+	if (!n)
+		snprintf(ret, 8, "\\ufffd");
+	else if (c == '"' || c == '\\')
+		snprintf(ret, 8, "\\%c", c);
+	else if (c == '\n')
+		snprintf(ret, 8, "\\n");
+	else if (c < 0x20 || c == 0x7f)
+		snprintf(ret, 8, "\\u%04x", c);
+	else
+		snprintf(ret, 8, "%.*s", (int)n, s);
+	return n ? n : 1;
+}
+
+/* A quoted string that both JSON and the text form read, also where it is cut short. */
 static void put_quoted(struct line *l, const char *s)
 {
-	put(l, "\"", 1);
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-		char esc[8];
+	char esc[8];
 
-		if (c == '"' || c == '\\')
-			snprintf(esc, sizeof(esc), "\\%c", c);
-		else if (c == '\n')
-			snprintf(esc, sizeof(esc), "\\n");
-		else if (c < 0x20 || c == 0x7f)
-			snprintf(esc, sizeof(esc), "\\u%04x", c);
-		else
-			snprintf(esc, sizeof(esc), "%c", c);
+	put(l, "\"", 1);
+	while (*s && sizeof(l->text) - l->len > LINE_TAIL_BYTES) {
+		s += escape(s, esc);
 		put_text(l, esc);
 	}
 	put(l, "\"", 1);
@@ -68,6 +80,8 @@ static void put_quoted(struct line *l, const char *s)
 
 static void put_pair(struct line *l, const char *key, const char *value)
 {
+	if (sizeof(l->text) - l->len < strlen(key) + 2 * LINE_TAIL_BYTES)
+		return;
 	if (log_config.json) {
 		put_text(l, l->len > 1 ? "," : "");
 		put_quoted(l, key);

@@ -24,7 +24,7 @@ struct secret {
  * Free with secret_free. */
 int secret_new(size_t cap, struct secret **ret, struct err *e);
 
-/** secret_free - wipe and unmap; NULL is allowed. */
+/** secret_free - wipe and give the pages back; NULL is allowed. */
 void secret_free(struct secret *s);
 void secret_freep(struct secret **s);
 #define _cleanup_secret_ __attribute__((cleanup(secret_freep)))

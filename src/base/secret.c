@@ -1,56 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// Secrets in pages of their own between two guard pages: locked, out of dumps and forks, wiped on
-// free.
+// Secrets: made, read straight from a descriptor, compared, wiped on free. Their pages:
+// secret_pages.c
 #include <cryptvol/base.h>
 
-#include <sys/mman.h>
+#include "secret_pages.h"
+
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
+#define READ_FIRST_BYTES 4096u /* most passphrases and keys */
 #define READ_CHUNK_BYTES (64u * 1024)
-
-static size_t page_bytes(void)
-{
-	return (size_t)sysconf(_SC_PAGESIZE);
-}
 
 static size_t data_bytes(size_t cap)
 {
-	size_t p = page_bytes();
+	size_t p = (size_t)sysconf(_SC_PAGESIZE);
 
 	return cap ? (cap + p - 1) / p * p : p;
 }
 
 int secret_new(size_t cap, struct secret **ret, struct err *e)
 {
-	size_t page = page_bytes(), len, total;
 	struct secret *s;
-	char *map;
 
 	if (cap > SIZE_MAX / 2)
 		return err_set(e, -ENOMEM, "a secret of %zu bytes is too long", cap);
-	len = data_bytes(cap);
-	total = len + 2 * page;
 	s = calloc(1, sizeof(*s));
-	if (!s)
-		return err_set(e, -ENOMEM, "no memory for a secret");
-	map = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (map == MAP_FAILED) {
+	if (s)
+		s->data = secret_pages_get(data_bytes(cap));
+	if (!s || !s->data) {
 		free(s);
 		return err_set(e, -ENOMEM, "no memory for a secret of %zu bytes", cap);
 	}
-	if (mprotect(map + page, len, PROT_READ | PROT_WRITE)) {
-		munmap(map, total);
-		free(s);
-		return err_set(e, -ENOMEM, "no memory for a secret of %zu bytes", cap);
-	}
-	/* A low RLIMIT_MEMLOCK isn't a reason to refuse: the pages are still wiped and kept out of
-	 * dumps. */
-	(void)!mlock(map + page, len);
-	(void)!madvise(map + page, len, MADV_DONTDUMP);
-	(void)!madvise(map + page, len, MADV_WIPEONFORK);
-	s->data = (unsigned char *)map + page;
 	s->cap = cap;
 	*ret = s;
 	return 0;
@@ -58,14 +39,9 @@ int secret_new(size_t cap, struct secret **ret, struct err *e)
 
 void secret_free(struct secret *s)
 {
-	size_t page, len;
-
 	if (!s)
 		return;
-	page = page_bytes();
-	len = data_bytes(s->cap);
-	explicit_bzero(s->data, len);
-	munmap(s->data - page, len + 2 * page);
+	secret_pages_put(s->data, data_bytes(s->cap));
 	free(s);
 }
 
@@ -154,7 +130,8 @@ static int read_to_end(int fd, size_t max, bool exact, struct secret **s, struct
 
 	while ((*s)->len < limit && n > 0) {
 		if ((*s)->len == (*s)->cap) {
-			size_t cap = (*s)->cap * 2;
+			size_t cap = (*s)->cap < READ_CHUNK_BYTES ? READ_CHUNK_BYTES
+								  : (*s)->cap * 2;
 
 			r = secret_grow(s, cap > limit ? limit : cap, e);
 			if (r)
@@ -178,7 +155,7 @@ int secret_read_fd(int fd, size_t max, bool exact, struct secret **ret, struct e
 	size_t limit = exact ? max : max + 1;
 	int r;
 
-	r = secret_new(limit < READ_CHUNK_BYTES ? limit : READ_CHUNK_BYTES, &s, e);
+	r = secret_new(limit < READ_FIRST_BYTES ? limit : READ_FIRST_BYTES, &s, e);
 	if (r)
 		return r;
 	r = read_to_end(fd, max, exact, &s, e);

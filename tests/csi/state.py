@@ -10,7 +10,8 @@ import sqlite3
 import sys
 import time
 
-from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, run_cases, text_of, wait_for)
+from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, mount_cap, pb, run, run_cases, text_of,
+                 wait_for)
 
 PORT = 19810
 
@@ -174,6 +175,86 @@ def unfinished(lab):
     expect("the same snapshot", s.snapshot_id, lab.c.CreateSnapshot(source_volume_id=g.id, name="cut").snapshot.snapshot_id)
     expect("unfinished", {}, family("cryptvol_unfinished"))
     assert os.path.exists(lab.driver.snapshot_image(s.snapshot_id))
+
+
+# ---- quotas ----
+
+def with_quota(lab, mib, **options):
+    """A driver whose state directory has a project quota on an xfs of 2 GiB; set() changes the quota."""
+    folder, image = f"{SCRATCH}/quota", f"{SCRATCH}/csi/quota.img"
+    os.makedirs(folder, exist_ok=True)
+    run("truncate", "-s", "2G", image)
+    run("mkfs.xfs", "-q", "-m", "reflink=1", image)
+    run("mount", "-o", "loop,prjquota", image, folder)
+    lab.on_clear.append(lambda: (run("umount", folder), os.unlink(image), os.rmdir(folder)))
+    os.makedirs(f"{folder}/state", 0o700)
+    run("xfs_quota", "-x", "-c", f"project -s -p {folder}/state 42", folder)
+
+    def set_quota(n):
+        run("xfs_quota", "-x", "-c", f"limit -p bhard={n}m 42", folder)
+    set_quota(mib)
+    d = Driver("quota", state=f"{folder}/state", **options)
+    d.start()
+    lab.on_clear.append(d.stop)
+    inner = Lab(d)
+    lab.on_clear.append(lambda: expect("taken down", "", inner.clear()))
+    return inner, set_quota
+
+
+@case("a project quota on the state directory: capacity is the quota's, more than it is RESOURCE_EXHAUSTED, a raise counts at once")
+def quota(lab):
+    inner, set_quota = with_quota(lab, 200)
+    c = inner.driver.client
+    available = c.GetCapacity().available_capacity
+    assert 190 * MIB <= available <= 200 * MIB, f"{available} bytes under a quota of 200 MiB"
+    expect("the largest volume", available, c.GetCapacity().maximum_volume_size.value)
+    message = c.fails("RESOURCE_EXHAUSTED", "CreateVolume", name="too-big", volume_capabilities=[mount_cap()],
+                      capacity_range=pb.CapacityRange(required_bytes=201 * MIB))
+    assert str(201 * MIB) in message, message
+    v = inner.create(size=128 * MIB)
+    left = c.GetCapacity().available_capacity
+    assert abs(available - left - 144 * MIB) <= 2 * MIB, f"{available - left} bytes gone for 144 MiB"
+    c.fails("RESOURCE_EXHAUSTED", "CreateVolume", name="too-big", volume_capabilities=[mount_cap()],
+            capacity_range=pb.CapacityRange(required_bytes=64 * MIB))
+    c.fails("RESOURCE_EXHAUSTED", "ControllerExpandVolume", volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=256 * MIB))
+    expect("the size", 128 * MIB, c.ControllerGetVolume(volume_id=v.id).volume.capacity_bytes)
+    set_quota(400)
+    v.up()
+    v.expand(256 * MIB)
+    expect("images", [v.id + ".img"], os.listdir(f"{inner.driver.state}/volumes"))
+
+
+@case("the quota is used up under a live volume: writes fail, the condition says why; with room again the volume and its data are back")
+def quota_full(lab):
+    inner, set_quota = with_quota(lab, 100, overprovision=500)
+    c = inner.driver.client
+    v = inner.create(size=256 * MIB)
+    target = v.up()
+    with open(f"{target}/before", "wb") as f:
+        f.write(b"written before" * 1000)
+        f.flush()
+        os.fsync(f.fileno())
+    expect("at first", False, c.NodeGetVolumeStats(volume_id=v.id, volume_path=target).volume_condition.abnormal)
+    failed = None
+    try:
+        with open(f"{target}/filler", "wb") as f:
+            for _ in range(200):
+                f.write(os.urandom(MIB))
+                f.flush()
+                os.fsync(f.fileno())
+    except OSError as e:
+        failed = e
+    assert failed, "200 MiB were written under a quota of 100 MiB"
+    for condition in (c.NodeGetVolumeStats(volume_id=v.id, volume_path=target).volume_condition,
+                      c.ControllerGetVolume(volume_id=v.id).status.volume_condition,
+                      c.ListVolumes().entries[0].status.volume_condition):
+        assert condition.abnormal and "is full" in condition.message, condition
+    c.Probe()
+    set_quota(1000)
+    v.down()
+    v.up()
+    expect("the data", b"written before" * 1000, open(f"{target}/before", "rb").read())
+    expect("with room", False, c.NodeGetVolumeStats(volume_id=v.id, volume_path=target).volume_condition.abnormal)
 
 
 # ---- where metrics are served ----

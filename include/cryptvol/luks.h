@@ -205,6 +205,7 @@ struct luks_io {
 	bool writable; /* fd is O_RDWR */
 	bool no_locks; /* --disable-locks: no metadata lock, and so no automatic recovery */
 	bool direct;   /* read around the page cache (O_DIRECT descriptor) */
+	uint64_t size_bytes; /* of the device as luks_load shall take it; 0: it asks */
 	/* Is a foreign signature on this device (LUKS itself left out)? 0 = none, -EUCLEAN = yes or
 	 * ambiguous, else an error. */
 	int (*check_foreign)(int fd, struct err *e);

@@ -62,12 +62,12 @@ static int open_file(struct block_device *d, const struct stat *st, uint32_t fla
 	return r;
 }
 
-static int fill(struct block_device *d, struct err *e)
+/* @st: of the file that was given; where a loop device was attached to it, that one counts. */
+static int fill(struct block_device *d, struct stat st, struct err *e)
 {
-	struct stat st;
 	int ro = 0;
 
-	if (fstat(d->fd, &st))
+	if (d->file_fd >= 0 && fstat(d->fd, &st))
 		return err_sys(e, -errno, "%s can't be examined", d->path);
 	if (S_ISBLK(st.st_mode)) {
 		d->major = major(st.st_rdev);
@@ -115,7 +115,7 @@ static int open_into(struct block_device *d, const char *path, uint32_t flags, s
 		r = err_set(e, -ENOTBLK, "%s is neither a block device nor an image file", path);
 	else if ((flags & BLOCK_EXCLUSIVE) && !d->exclusive)
 		r = err_set(e, -EBUSY, "%s changed while it was opened", path);
-	return r ?: fill(d, e);
+	return r ?: fill(d, st, e);
 }
 
 int block_open(const char *path, uint32_t flags, struct block_device *ret, struct err *e)

@@ -40,12 +40,13 @@ static int finish(struct header_pair *p, uint64_t device_bytes, struct luks_head
 static int load_locked(const struct luks_io *io, bool exclusive, struct luks_header **ret,
 		       bool *ret_again, struct err *e)
 {
-	struct header_source src = { .fd = io->fd };
+	struct header_source src = { .fd = io->fd, .device_bytes = io->size_bytes };
 	struct header_pair pair;
-	int r;
+	int r = 0;
 
 	*ret_again = false;
-	r = io_size(io->fd, &src.device_bytes, e);
+	if (!src.device_bytes)
+		r = io_size(io->fd, &src.device_bytes, e);
 	if (!r)
 		r = luks_pair_read(&src, &pair, e);
 	if (r)

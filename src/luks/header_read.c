@@ -47,7 +47,23 @@ static int check_bin(struct header_copy *c, const struct bin_header *bin, int co
 	return 0;
 }
 
-/* Room for the whole copy in place of its first block, and the rest of it read. */
+/* The size that most copies have in one read; less where the device ends, or can't be read, before.
+ */
+static int read_first(const struct header_source *src, struct header_copy *c)
+{
+	c->area_bytes = luks_header_sizes[0];
+	c->area = aligned_alloc(HEADER_ALIGN_BYTES, c->area_bytes);
+	if (!c->area)
+		return -ENOMEM;
+	if (within(src, c->offset_bytes, c->area_bytes) &&
+	    !source_read(src, c->area, c->area_bytes, c->offset_bytes, NULL))
+		return 0;
+	c->area_bytes = sizeof(struct bin_header);
+	c->code = source_read(src, c->area, c->area_bytes, c->offset_bytes, &c->why);
+	return c->code ? verdict(c, COPY_UNREADABLE, c->code) : 0;
+}
+
+/* Room for the whole copy in place of its first blocks, and the rest of it read. */
 static int read_area(const struct header_source *src, struct header_copy *c)
 {
 	size_t bytes = (size_t)be64_get(((struct bin_header *)c->area)->header_bytes);
@@ -59,6 +75,8 @@ static int read_area(const struct header_source *src, struct header_copy *c)
 				  "header: hdr_size: %zu, but the device ends before", bytes);
 		return verdict(c, COPY_BAD, c->code);
 	}
+	if (c->area_bytes == bytes)
+		return 0;
 	whole = aligned_alloc(HEADER_ALIGN_BYTES, bytes);
 	if (!whole)
 		return -ENOMEM;
@@ -156,13 +174,9 @@ static int read_steps(const struct header_source *src, int copy, struct header_c
 
 	if (!within(src, c->offset_bytes, sizeof(*bin)))
 		return 0;
-	c->area = aligned_alloc(HEADER_ALIGN_BYTES, sizeof(*bin));
-	if (!c->area)
-		return -ENOMEM;
-	c->area_bytes = sizeof(*bin);
-	r = source_read(src, c->area, sizeof(*bin), c->offset_bytes, &c->why);
-	if (r)
-		return verdict(c, COPY_UNREADABLE, r);
+	r = read_first(src, c);
+	if (r || c->state == COPY_UNREADABLE)
+		return r;
 	bin = (const struct bin_header *)c->area;
 	if (memcmp(bin->magic, luks_bin_magic(copy), sizeof(bin->magic)) != 0)
 		return 0;

@@ -25,9 +25,9 @@ struct volume_metadata {
 };
 /** volume_io_of - how the luks room reads and writes the metadata on @d. Borrows its descriptor. */
 struct luks_io volume_io_of(const struct volume_env *env, const struct block_device *d);
-/** volume_read_header - luks_load with its warnings; @path is for sentences. */
-int volume_read_header(const struct volume_env *env, const struct luks_io *io, const char *path,
-		       struct luks_header **ret, struct err *e);
+/** volume_read_header - luks_load from @d, which @io is of, with its warnings. */
+int volume_read_header(const struct volume_env *env, const struct luks_io *io,
+		       const struct block_device *d, struct luks_header **ret, struct err *e);
 enum volume_access { VOLUME_READ, VOLUME_RECOVER, VOLUME_WRITE };
 /**
  * volume_open_metadata - open where @w says and read the header once; only this copy is used.

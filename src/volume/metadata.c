@@ -30,12 +30,13 @@ struct luks_io volume_io_of(const struct volume_env *env, const struct block_dev
 		.fd = block_metadata_fd(d),
 		.writable = !d->readonly,
 		.no_locks = env->no_locks,
+		.size_bytes = d->file_fd < 0 ? d->size_bytes : 0,
 		.check_foreign = check_foreign,
 	};
 }
 
-int volume_read_header(const struct volume_env *env, const struct luks_io *io, const char *path,
-		       struct luks_header **ret, struct err *e)
+int volume_read_header(const struct volume_env *env, const struct luks_io *io,
+		       const struct block_device *d, struct luks_header **ret, struct err *e)
 {
 	struct luks_header *h;
 	int r;
@@ -44,14 +45,15 @@ int volume_read_header(const struct volume_env *env, const struct luks_io *io, c
 		volume_warn(env,
 			    "metadata locks are off: no other program may use %s, and a damaged "
 			    "header copy is not repaired",
-			    path);
+			    d->given);
 	/* A device that is mapped keeps its page cache, which knows nothing of writes that went
 	 * another way: into the image file below a loop device, or by another host. */
-	(void)posix_fadvise(io->fd, 0, METADATA_MAX_BYTES, POSIX_FADV_DONTNEED);
+	if (!d->regular_file)
+		(void)posix_fadvise(io->fd, 0, METADATA_MAX_BYTES, POSIX_FADV_DONTNEED);
 	r = luks_load(io, &h, e);
 	if (r)
-		return err_wrap(e, r, "%s", path);
-	volume_warn_header(env, path, h);
+		return err_wrap(e, r, "%s", d->given);
+	volume_warn_header(env, d->given, h);
 	*ret = h;
 	return 0;
 }
@@ -72,7 +74,7 @@ int volume_open_metadata(const struct volume_env *env, const struct volume_where
 	if (access == VOLUME_WRITE && m.dev.readonly)
 		r = err_set(e, -EROFS, "%s is read-only", path);
 	else
-		r = volume_read_header(env, &m.io, path, &m.header, e);
+		r = volume_read_header(env, &m.io, &m.dev, &m.header, e);
 	if (!r && access == VOLUME_WRITE) {
 		r = luks_check_usable(m.header, e);
 		if (r)

@@ -120,7 +120,7 @@ static int load_header(struct opening *x, struct err *e)
 	if (x->o->persistent && d->readonly)
 		return err_set(e, -EROFS, "flags can't be made persistent: %s is read-only",
 			       d->given);
-	r = volume_read_header(x->env, &x->io, d->given, &x->header, e);
+	r = volume_read_header(x->env, &x->io, d, &x->header, e);
 	if (r)
 		return r;
 	r = luks_check_usable(x->header, e);

@@ -3,7 +3,7 @@
 # beside cryptsetup.
 
 FUZZ_ROOMS := base crypto luks
-FUZZ_TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_TARGETS := $(filter-out $(if $(shell command -v protoc-c),,csi),$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_DIR := $(O)/fuzz
 FUZZ_REPLAY := $(FUZZ_TARGETS:%=$(O)/fuzz-replay/fuzz_%)
 FUZZ_SECONDS ?= 60
@@ -18,16 +18,38 @@ FUZZ_LIMITS := -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_s
 $(FUZZ_DIR)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,FUZZCC,$<)
-	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) -Isrc -std=gnu17 -O1 -g -pthread $(WARN) $(FUZZ_SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(Q)$(FUZZ_CC) $(CPPFLAGS_ALL) $(CPPFLAGS_EXTRA) -Isrc -std=gnu17 -O1 -g -pthread $(WARN) $(FUZZ_SAN) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
 
+# The driver's target: its sources but those of the server round them; below them are fakes, some of which the linker puts before the
+# rooms' own.
+FUZZ_CSI_SRC := $(filter-out %/main.c %/server.c %/socket.c %/wipe.c %/arena.c src/csi/metrics%,$(wildcard src/csi/*.c)) \
+	tests/fuzz/csi_fakes.c tests/fuzz/csi_arena.c
+FUZZ_CSI_ROOMS := base crypto luks dm keyring block fs
+FUZZ_CSI_FAKED := dm_control_open fs_type_of fs_make fs_uuid_of fs_check fs_mount_on fs_unmount fs_grow fs_freeze fs_thaw fs_query_usage \
+	fs_query_mount fs_wipe_signatures
+FUZZ_CSI_LINK := $(FUZZ_CSI_FAKED:%=-Wl,--wrap=%) $(CSI_PROTO_C:.c=.o) -lprotobuf-c -lkeyutils -lblkid -ldl
+FUZZ_CSI_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,tests/fuzz/csi_mutate.c $(FUZZ_CSI_SRC) \
+	$(foreach r,$(filter-out $(FUZZ_ROOMS),$(FUZZ_CSI_ROOMS)),$(wildcard src/$(r)/*.c)))
+$(FUZZ_CSI_OBJ) $(FUZZ_DIR)/tests/fuzz/fuzz_csi.o: CPPFLAGS_EXTRA += -I$(CSI_GEN)
+$(FUZZ_CSI_OBJ) $(FUZZ_DIR)/tests/fuzz/fuzz_csi.o: | $(CSI_GEN)/csi.pb-c.c
+$(FUZZ_DIR)/fuzz_csi: $(FUZZ_CSI_OBJ) | $(CSI_PROTO_C:.c=.o)
+$(FUZZ_DIR)/fuzz_csi: FUZZ_LIBS += $(FUZZ_CSI_LINK)
+
+FUZZ_CSI_REPLAY_OBJ := $(FUZZ_CSI_SRC:%.c=$(O)/%.o)
+$(O)/tests/fuzz/csi_fakes.o $(O)/tests/fuzz/csi_arena.o: CPPFLAGS_EXTRA += -I$(CSI_GEN) -Isrc
+$(O)/tests/fuzz/csi_fakes.o $(O)/tests/fuzz/csi_arena.o: | $(CSI_GEN)/csi.pb-c.c
+$(O)/fuzz-replay/fuzz_csi: $(FUZZ_CSI_REPLAY_OBJ) $(FUZZ_CSI_ROOMS:%=$(O)/room_%.a) | $(CSI_PROTO_C:.c=.o)
+$(O)/fuzz-replay/fuzz_csi: CPPFLAGS_EXTRA += -I$(CSI_GEN)
+$(O)/fuzz-replay/fuzz_csi: LIBS += $(FUZZ_CSI_LINK)
+
 $(O)/fuzz-replay/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.c tests/fuzz/replay.c tests/fuzz/fuzz.h $(FUZZ_ROOMS:%=$(O)/room_%.a)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CPPFLAGS_ALL) -Isrc $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_EXTRA) -Isrc $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $(filter %.c %.o,$^) \
 		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 fuzz: $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%) ## build the fuzz targets (clang, libFuzzer, ASan+UBSan)
@@ -36,6 +58,7 @@ fuzz-run: fuzz ## run each fuzz target for FUZZ_SECONDS; findings and the grown 
 	@set -e; for t in $(FUZZ_TARGETS); do \
 		mkdir -p $(FUZZ_DIR)/corpus/$$t; \
 		ASAN_OPTIONS=quarantine_size_mb=64 $(FUZZ_DIR)/fuzz_$$t $(FUZZ_LIMITS) -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
+			$$([ ! -f tests/fuzz/$$t.dict ] || echo -dict=tests/fuzz/$$t.dict) \
 			-artifact_prefix=$(FUZZ_DIR)/$$t- $(FUZZ_DIR)/corpus/$$t tests/fuzz/corpus/$$t >$(FUZZ_DIR)/$$t.log 2>&1 || \
 			{ tail -60 $(FUZZ_DIR)/$$t.log; echo "FAIL fuzz $$t: see $(FUZZ_DIR)/$$t.log"; exit 1; }; \
 		echo "ok fuzz $$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' $(FUZZ_DIR)/$$t.log) executions"; done
@@ -46,6 +69,6 @@ check-fuzz: $(FUZZ_REPLAY) ## replay the fuzz corpus; each accept-* seed must re
 check-broken: $(O)/unit/test_luks_broken ## show the table of broken headers to cryptsetup too
 	@tests/images/broken/compare.py $<
 .PHONY: fuzz fuzz-run check-fuzz check-broken
-.SECONDARY: $(FUZZ_OBJ) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/tests/fuzz/fuzz_%.o)
+.SECONDARY: $(FUZZ_OBJ) $(FUZZ_CSI_OBJ) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/tests/fuzz/fuzz_%.o)
 
--include $(FUZZ_OBJ:.o=.d) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/tests/fuzz/fuzz_%.d)
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ_CSI_OBJ:.o=.d) $(FUZZ_TARGETS:%=$(FUZZ_DIR)/tests/fuzz/fuzz_%.d)

@@ -238,7 +238,8 @@ static int parse_socket(struct csi_config *c, struct err *e)
 	c->socket_gid = -1;
 	if (!c->socket_group[0])
 		return 0;
-	if (!text_parse_u32(c->socket_group, &gid)) {
+	/* A bigger number would turn negative, which stands for "as it is". */
+	if (!text_parse_u32(c->socket_group, &gid) && gid <= INT32_MAX) {
 		c->socket_gid = (int)gid;
 		return 0;
 	}

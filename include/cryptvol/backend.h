@@ -208,6 +208,8 @@ struct backend_counts {
 int backend_count(struct backend *b, struct backend_counts *ret, struct err *e);
 
 /* ---- devices ---- */
+/** backend_image - the path of the volume's image. */
+void backend_image(const struct backend *b, const char *id, char *ret, size_t cap);
 /** backend_attach - the block device of the volume: an attached loop device is found again, a fresh
  * one is made (direct I/O). ret_path[4096] */
 int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_path, struct err *e);

@@ -45,6 +45,9 @@ struct fs_mount {
 /** fs_mount_on - mount(2); MS_* options become flags, the rest data. A read-only bind is a bind and
  * a remount. -EBUSY already a mount point. */
 int fs_mount_on(const struct fs_mount *m, struct err *e);
+/** fs_finish_bind - the options of a bind mount that is there already, which a process that was
+ * killed between the two steps may not have set. */
+int fs_finish_bind(const struct fs_mount *m, struct err *e);
 /** fs_unmount - all mounts stacked on @target, topmost first. Not mounted: success. @lazy: detach
  * where it is busy. */
 int fs_unmount(const char *target, bool lazy, struct err *e);

@@ -25,6 +25,11 @@ int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_p
 	return block_keep_loop(file, readonly, ret_path, 4096, e);
 }
 
+void backend_image(const struct backend *b, const char *id, char *ret, size_t cap)
+{
+	image_path(b, false, id, ret, cap);
+}
+
 int backend_refresh(struct backend *b, const char *id, struct err *e)
 {
 	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32], path[4096];

@@ -27,18 +27,20 @@ int(err_set)(struct err *e, int code, const char *fmt, ...)
 
 int(err_sys)(struct err *e, int code, const char *fmt, ...)
 {
+	/* -EPERM is a wrong passphrase here; what the system doesn't permit is another matter. */
+	int ours = code == -EPERM ? -EACCES : code;
 	size_t n;
 	va_list ap;
 
 	if (!e)
-		return code;
+		return ours;
 	va_start(ap, fmt);
-	err_vset(e, code, fmt, ap);
+	err_vset(e, ours, fmt, ap);
 	va_end(ap);
 	n = strlen(e->text);
 	snprintf(e->text + n, sizeof(e->text) - n, ": %s",
 		 strerrordesc_np(-code) ?: "unknown error");
-	return code;
+	return ours;
 }
 
 int(err_wrap)(struct err *e, int code, const char *fmt, ...)

@@ -41,6 +41,9 @@ static int set_mkfs_params(const char *name, const char *value, struct csi_class
 	if (strlen(value) >= FS_OPTIONS_MAX)
 		return err_set(e, -EINVAL, "parameter %s: longer than %d bytes", name,
 			       FS_OPTIONS_MAX - 1);
+	/* The device is ours to name: another one would be formatted, or a journal put on it. */
+	if (strchr(value, '/') || (*value && *value != '-'))
+		return err_set(e, -EINVAL, "parameter %s: options only, without a path", name);
 	c->mkfs_params = value;
 	return 0;
 }

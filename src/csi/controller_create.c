@@ -109,10 +109,11 @@ static enum csi_code check_source_like(struct csi_call *call, struct request *q,
 /* Not gone, but out of reach: the CO may choose the source's node in place of ours. */
 static enum csi_code source_elsewhere(struct csi_call *call, const char *kind, const char *id)
 {
-	return csi_fail(call, CSI_RESOURCE_EXHAUSTED,
-			"volume_content_source: %s \"%s\" lives on another node, and copies are made "
-			"where their source is; this is node \"%s\"",
-			kind, id, call->driver->config.node_id);
+	return csi_fail(
+		call, CSI_RESOURCE_EXHAUSTED,
+		"volume_content_source: %s \"%s\" lives on another node, and copies are made "
+		"where their source is; this is node \"%s\"",
+		kind, id, call->driver->config.node_id);
 }
 
 static enum csi_code check_snapshot_source(struct csi_call *call, struct request *q)
@@ -199,7 +200,7 @@ static enum csi_code parse_request(struct csi_call *call, struct request *q)
 		return csi_fail_err(call, &e, "CreateVolume");
 	}
 	r = parse_class(q, &e);
-	r = r ?: csi_keys_check(csi_map(q->m->secrets, q->m->n_secrets), &e);
+	r = r ?: csi_keys_check_for(csi_map(q->m->secrets, q->m->n_secrets), &q->class, &e);
 	if (r)
 		return csi_fail_err(call, &e, "CreateVolume");
 	return CSI_OK;

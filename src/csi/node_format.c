@@ -116,21 +116,20 @@ static int prove_unused(const struct node_stage *s, int fd, bool whole, struct e
 	return r;
 }
 
-/* Blankness is read from the image where there is one: holes cost nothing to see. */
+/* Blankness is read from the image, where holes cost nothing to see. By its own path and inode: the
+ * name that the kernel has for it may be one of another mount namespace. */
 static int open_for_proof(const struct node_stage *s, struct err *e)
 {
-	char path[4096], file[4096];
-	unsigned int major_nr, minor_nr;
-	struct stat st;
+	char image[4096], device[4096];
+	const char *path = s->backing;
 	int fd;
 
-	if (text_copy(path, sizeof(path), s->backing) || stat(path, &st))
-		return err_sys(e, -errno, "%s", s->backing);
-	major_nr = major(st.st_rdev);
-	minor_nr = minor(st.st_rdev);
-	if (!block_path_of(major_nr, minor_nr, path, sizeof(path), file, sizeof(file), NULL) &&
-	    *file)
-		text_copy(path, sizeof(path), file);
+	if (!s->is_static) {
+		backend_image(s->call->driver->backend, s->volume.id, image, sizeof(image));
+		if (!block_find_loop(image, device, sizeof(device), NULL) &&
+		    !strcmp(device, s->backing))
+			path = image;
+	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, -errno, "%s can't be opened", path) : fd;
 }

@@ -160,7 +160,7 @@ static int publish(const Csi__V1__NodePublishVolumeRequest *q, const struct csi_
 
 	if (!fs_query_mount(q->target_path, &old, NULL) &&
 	    target_is_right(q->target_path, source, cap->block))
-		return 0;
+		return fs_finish_bind(&m, e); /* the driver may have been killed before */
 	r = node_clear_mount(q->volume_id, q->target_path, known, e);
 	r = r ?: make_target(q->target_path, cap->block, e);
 	if (r)

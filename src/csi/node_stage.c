@@ -153,20 +153,23 @@ static enum csi_code open_device(struct node_stage *s)
 	return code;
 }
 
-/* Undo only what this call did: a mapping that was there before stays. */
+/* Undo only what this call did: a mapping that was there before stays. The record goes last, and
+ * only where all else is gone: by it an unstage, or the next stage, finds what is left. */
 static void undo(struct node_stage *s)
 {
 	struct backend *b = s->call->driver->backend;
+	int r = 0;
 
 	if (s->mounted)
-		(void)!fs_unmount(s->staging, false, NULL);
-	if (s->opened)
-		(void)!node_close_crypt(s->call->driver, s->volume.id, NULL);
-	if (s->known)
+		r = fs_unmount(s->staging, false, NULL);
+	if (s->opened && !r)
+		r = node_close_crypt(s->call->driver, s->volume.id, NULL);
+	if (s->known || r)
 		return;
-	if (!s->is_static)
-		(void)!backend_detach(b, s->volume.id, NULL); /* busy: it was in use before */
-	(void)!backend_use_drop(b, s->volume.id, BACKEND_USE_STAGED, s->staging, NULL);
+	if (!s->is_static && *s->backing)
+		r = backend_detach(b, s->volume.id, NULL);
+	if (!r)
+		(void)!backend_use_drop(b, s->volume.id, BACKEND_USE_STAGED, s->staging, NULL);
 }
 
 static enum csi_code stage(struct node_stage *s, const struct backend_use *use)

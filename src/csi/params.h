@@ -78,4 +78,6 @@ int csi_keys_take(struct csi_map secrets, const struct csi_class *class, bool re
 /** csi_keys_check - the same checks, nothing taken: for calls that see a Secret before it is used.
  * An empty map is fine. */
 int csi_keys_check(struct csi_map secrets, struct err *e);
+/** csi_keys_check_for - ... and a Secret that comes with an encrypted class has a passphrase. */
+int csi_keys_check_for(struct csi_map secrets, const struct csi_class *class, struct err *e);
 void csi_keys_clear(struct csi_keys *k);

@@ -51,6 +51,18 @@ static int parse_number(struct csi_map m, const char *key, uint32_t *ret, struct
 	return 0;
 }
 
+static int check_value(struct csi_map m, const char *key, bool required, struct err *e)
+{
+	const char *v = get(m, key);
+
+	if (!v && required)
+		return err_set(e, -EINVAL, "secret key %s: missing or empty", key);
+	if (v && strlen(v) > PASSPHRASE_MAX_BYTES)
+		return err_set(e, -EINVAL, "secret key %s: longer than %u bytes", key,
+			       PASSPHRASE_MAX_BYTES);
+	return 0;
+}
+
 static int check_provider(struct csi_map m, struct err *e)
 {
 	const char *v = get(m, "CRYPTO_KEY_PROVIDER");
@@ -176,11 +188,26 @@ int csi_keys_take(struct csi_map secrets, const struct csi_class *class, bool re
 	return 0;
 }
 
-int csi_keys_check(struct csi_map secrets, struct err *e)
+static int check(struct csi_map secrets, bool required, struct err *e)
 {
 	struct csi_keys k = { 0 };
+	int r;
 
-	return secrets.n ? parse_settings(secrets, &k, e) : 0;
+	if (!secrets.n)
+		return 0;
+	r = parse_settings(secrets, &k, e);
+	r = r ?: check_value(secrets, "CRYPTO_KEY_VALUE", required, e);
+	return r ?: check_value(secrets, "CRYPTO_KEY_VALUE_PREVIOUS", false, e);
+}
+
+int csi_keys_check(struct csi_map secrets, struct err *e)
+{
+	return check(secrets, false, e);
+}
+
+int csi_keys_check_for(struct csi_map secrets, const struct csi_class *class, struct err *e)
+{
+	return check(secrets, class->encrypted, e);
 }
 
 void csi_keys_clear(struct csi_keys *k)

@@ -181,6 +181,19 @@ int fs_make(const char *device, const char *type, const char *uuid, const char *
 	return r;
 }
 
+/* In another mount namespace, say, that a mount leaked into: it was checked then, can't be checked
+ * now, and can be mounted here all the same. */
+static bool mounted_somewhere(const char *device)
+{
+	int fd = open(device, O_RDONLY | O_CLOEXEC | O_EXCL);
+
+	if (fd < 0)
+		return errno == EBUSY;
+	close(fd);
+	base_spawn_settle();
+	return false;
+}
+
 int fs_check(const char *device, const char *type, enum fs_check_policy policy, struct err *e)
 {
 	const struct fs_row *row = find_row(type);
@@ -189,7 +202,7 @@ int fs_check(const char *device, const char *type, enum fs_check_policy policy, 
 	size_t n;
 	int r, status;
 
-	if (policy == FS_CHECK_NONE || !row || !row->fsck[0])
+	if (policy == FS_CHECK_NONE || !row || !row->fsck[0] || mounted_somewhere(device))
 		return 0;
 	n = put_args(argv, 0, row->fsck, ARRAY_SIZE(row->fsck));
 	argv[n] = device;

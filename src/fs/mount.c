@@ -68,21 +68,53 @@ static int parse_flags(const struct fs_mount *m, unsigned long *flags, char *dat
 	return 0;
 }
 
-static int mount_bind(const struct fs_mount *m, unsigned long flags, struct err *e)
+/* mount(2)'s errno as ours: a missing folder isn't a missing volume, nor is a file system that is
+ * mounted elsewhere under the same UUID a volume that exists already. */
+static int mount_errno(int code)
+{
+	switch (code) {
+	case ENOENT:
+	case ENOTDIR:
+		return -EINVAL;
+	case EEXIST:
+		return -EBUSY;
+	default:
+		return -code;
+	}
+}
+
+static int set_bind_options(const char *target, unsigned long flags, struct err *e)
 {
 	const unsigned long per_mount = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
 					MS_NODIRATIME | MS_RELATIME;
+
+	if (!(flags & per_mount) ||
+	    !mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | (flags & per_mount), NULL))
+		return 0;
+	return err_sys(e, -errno, "the options of %s can't be set", target);
+}
+
+static int mount_bind(const struct fs_mount *m, unsigned long flags, struct err *e)
+{
 	int r;
 
 	if (mount(m->source, m->target, NULL, MS_BIND, NULL))
-		return err_sys(e, -errno, "%s can't be bound to %s", m->source, m->target);
-	if (!(flags & per_mount))
-		return 0;
-	if (!mount(NULL, m->target, NULL, MS_BIND | MS_REMOUNT | (flags & per_mount), NULL))
-		return 0;
-	r = err_sys(e, -errno, "the options of %s can't be set", m->target);
-	(void)!umount2(m->target, UMOUNT_NOFOLLOW);
+		return err_sys(e, mount_errno(errno), "%s can't be bound to %s", m->source,
+			       m->target);
+	r = set_bind_options(m->target, flags, e);
+	if (r)
+		(void)!umount2(m->target, UMOUNT_NOFOLLOW);
 	return r;
+}
+
+int fs_finish_bind(const struct fs_mount *m, struct err *e)
+{
+	char data[4096];
+	unsigned long flags;
+	int r;
+
+	r = parse_flags(m, &flags, data, sizeof(data), e);
+	return r ?: set_bind_options(m->target, flags, e);
 }
 
 int fs_mount_on(const struct fs_mount *m, struct err *e)
@@ -105,8 +137,8 @@ int fs_mount_on(const struct fs_mount *m, struct err *e)
 		return mount_bind(m, flags, e);
 	if (mount(m->source, m->target, m->type, flags,
 		  data)) /* options may be sensitive: they aren't repeated in the error */
-		return err_sys(e, -errno, "%s (%s) can't be mounted on %s", m->source, m->type,
-			       m->target);
+		return err_sys(e, mount_errno(errno), "%s (%s) can't be mounted on %s", m->source,
+			       m->type, m->target);
 	return 0;
 }
 

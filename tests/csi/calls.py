@@ -105,7 +105,7 @@ def access_modes(lab):
 @case("class parameters: bad values and unknown names are INVALID_ARGUMENT and named; nothing is made")
 def parameters(lab):
     bad = {"encrypted": "maybe", "fsType": "ntfs", "sectorSize": "777", "fsck": "often", "discard": "2", "noReadWorkqueue": "x",
-           "pbkdfPolicy": "none", "label": "l" * 48, "noSuchParameter": "1"}
+           "pbkdfPolicy": "none", "label": "l" * 48, "noSuchParameter": "1", "mkfsParams": "-f /dev/loop0"}
     for key, value in bad.items():
         message = lab.c.fails("INVALID_ARGUMENT", "CreateVolume", name="bad", volume_capabilities=[mount_cap("")],
                               parameters={key: value})
@@ -131,7 +131,11 @@ def secrets(lab):
                             ("ControllerExpandVolume", {}), ("CreateSnapshot", {})):
             message = lab.c.fails("INVALID_ARGUMENT", call, **requests(v)[call][0], secrets=s, **extra)
             assert key in message and "leak-me" not in message, message
+    for s, key in (({"username": "of another user"}, "CRYPTO_KEY_VALUE"), ({"CRYPTO_KEY_VALUE": ""}, "CRYPTO_KEY_VALUE")):
+        assert key in lab.c.fails("INVALID_ARGUMENT", "CreateVolume", **requests(v)["CreateVolume"][0], secrets=s,
+                                  parameters={"encrypted": "true"})
     expect("volumes", 1, len(lab.c.ListVolumes().entries))
+    lab.create(encrypted=False, secrets={"username": "of another user"})
     lab.create(secrets={**secret("x"), "username": "of another user of the Secret"})
 
 

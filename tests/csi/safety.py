@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 
@@ -31,6 +32,16 @@ def still_there(v):
     v.stage()
     expect("the file", "data that must survive", open(f"{v.staging}/data", encoding="ascii").read())
     v.unstage()
+
+
+def lab_loop(v):
+    """The loop device over the volume's image, whatever its name for the image is."""
+    want = os.stat(v.image)
+    for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-INO").stdout.decode().splitlines():
+        name, inode = line.split()
+        if int(inode) == want.st_ino:
+            return name
+    raise AssertionError("no loop device")
 
 
 def untouched(lab, v, code, says, secrets=None):
@@ -314,6 +325,27 @@ def crash_leftovers(lab):
     lab.driver.start()
     still_there(v)
     assert not loop_of(v.image)
+
+
+@case("another mount namespace: a loop device that it named, a mount that leaked into it")
+def namespaces(lab):
+    v = lab.create()
+    other = f"{lab.kubelet}/elsewhere"
+    os.makedirs(other, exist_ok=True)
+    run("unshare", "-m", "sh", "-c", f"mount --bind {lab.driver.state} {other} && losetup --direct-io=on -f {other}/volumes/{v.id}.img")
+    names = text_of(f"/sys/block/{os.path.basename(lab_loop(v))}/loop/backing_file").strip()
+    assert not os.path.exists(names), f"{names} is a path here too"
+    v.stage()
+    with open(f"{v.staging}/data", "w", encoding="ascii") as f:
+        f.write("data that must survive")
+    with open(f"{SCRATCH}/leak", "w", encoding="ascii") as out:
+        holder = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", "echo in; exec sleep 60"], stdout=out)
+    wait_for("the namespace", 10, lambda: text_of(f"{SCRATCH}/leak"))
+    run("umount", v.staging)
+    v.stage()
+    expect("the file", "data that must survive", open(f"{v.staging}/data", encoding="ascii").read())
+    holder.kill()
+    holder.wait()
 
 
 # ---- exact size ----

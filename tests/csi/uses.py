@@ -121,6 +121,17 @@ def reader_only(lab):
     assert not os.stat(new.image).st_blocks
 
 
+@case("read-only publish cut between its two steps: the retry makes it read-only")
+def half_published(lab):
+    v = lab.create()
+    v.attach()
+    v.stage()
+    target = v.publish(readonly=True)
+    run("mount", "-o", "remount,bind,rw", target)
+    v.publish(readonly=True)
+    assert "ro" in mounted(target)["options"], mounted(target)
+
+
 @case("mkfs options of the class; an fsck that repairs before the mount, one that can't is refused")
 def file_system_policies(lab):
     v = lab.create(parameters={"mkfsParams": "-m 0 -L a-label -I 256"})

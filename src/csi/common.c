@@ -27,6 +27,18 @@ static int check_mode(Csi__V1__VolumeCapability__AccessMode__Mode mode, struct e
 	}
 }
 
+static int parse_group(struct csi_cap *c, const char *text, struct err *e)
+{
+	c->mount_group = text;
+	if (*text && (text_parse_u32(text, &c->gid) || c->gid == UINT32_MAX))
+		return err_set(
+			e, -EINVAL,
+			"volume_capability.mount.volume_mount_group: \"%.20s\" is no group's "
+			"number",
+			text);
+	return 0;
+}
+
 int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struct err *e)
 {
 	struct csi_cap cap = { .mount_group = "" };
@@ -49,7 +61,9 @@ int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struc
 		text_copy(cap.fs_type, sizeof(cap.fs_type), c->mount->fs_type);
 		cap.mount_flags = c->mount->mount_flags;
 		cap.n_mount_flags = c->mount->n_mount_flags;
-		cap.mount_group = c->mount->volume_mount_group;
+		r = parse_group(&cap, c->mount->volume_mount_group, e);
+		if (r)
+			return r;
 	} else {
 		return err_set(e, -EINVAL, "volume_capability: neither block nor mount");
 	}

@@ -16,6 +16,7 @@ struct csi_cap {
 	char **mount_flags; /* borrowed from the request */
 	size_t n_mount_flags;
 	const char *mount_group; /* "" = none */
+	uint32_t gid;		 /* what it says */
 };
 /** csi_cap_parse - -EINVAL: missing or contradictory; -EOPNOTSUPP: a mode that can't be offered,
  * with the reason. */

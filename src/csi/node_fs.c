@@ -172,7 +172,10 @@ static int mount_volume(struct node_stage *s, struct err *e)
 		r = r ?: mount_it(s, e);
 		s->mounted = !r;
 	}
-	return r ?: grow_if_needed(s, e);
+	r = r ?: grow_if_needed(s, e);
+	if (!r && *s->cap.mount_group && !s->readonly)
+		r = fs_set_group(s->staging, s->cap.gid, e);
+	return r;
 }
 
 enum csi_code node_mount(struct node_stage *s)

@@ -208,6 +208,7 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 {
 	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
 	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
+	struct csi_cap staged_cap = *cap;
 	enum csi_code code;
 
 	if (!s || !use || text_copy(use->path, sizeof(use->path), q->staging_target_path))
@@ -217,7 +218,10 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	s->staging = q->staging_target_path;
 	s->readonly = csi_cap_readonly_mode(cap);
 	use->readonly = s->readonly;
-	csi_cap_text(cap, use->cap);
+	/* The group isn't compared: each call applies its own, and after a restart of kubelet it
+	 * may be another pod's. */
+	staged_cap.mount_group = "";
+	csi_cap_text(&staged_cap, use->cap);
 	code = find_volume(s, q->volume_id, csi_map(q->volume_context, q->n_volume_context));
 	code = code ?: check_cap(s);
 	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));

@@ -110,6 +110,10 @@ struct crypto_kdf_config {
 				  UINT64_MAX */
 	const char *lock_dir;  /* directory of the host's admission lock file, NULL = this process
 				  only */
+	/* After each derivation, in its thread: how long it took, its turn in the queue included.
+	 * May be NULL. */
+	void (*derived)(void *arg, double seconds);
+	void *arg;
 };
 int crypto_kdf_new(const struct crypto_kdf_config *c, struct crypto_kdf **ret, struct err *e);
 void crypto_kdf_free(struct crypto_kdf *kdf);
@@ -159,6 +163,12 @@ int crypto_cipher_parse(const char *spec, struct crypto_cipher *ret, struct err 
  * allowed. @allow_null: the user asked for a null cipher by name.
  */
 int crypto_cipher_check(const char *spec, size_t key_bytes, bool allow_null, struct err *e);
+
+/**
+ * crypto_cipher_available - does this host's kernel have the cipher? -EHOSTDOWN: it says that it
+ * hasn't. 0: it has, or it can't be asked (no AF_ALG).
+ */
+int crypto_cipher_available(const struct crypto_cipher *c, struct err *e);
 
 /**
  * crypto_cipher_run - encrypt or decrypt @len bytes (a multiple of 512) in place, 512-byte sectors,

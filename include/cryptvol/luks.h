@@ -306,11 +306,16 @@ struct luks_format {
 	bool allow_null;
 	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_arg;
+	/* Do away with what else stands on the device; called under the lock, when all else is ready
+	 * to be written. NULL = there is nothing. */
+	int (*clear)(void *arg, struct err *e);
+	void *clear_arg;
 };
 /**
- * luks_format - write a new header with its first keyslot. The first keyslot's KDF runs before
- * anything is written. The metadata region is made unrecognisable first where it held something
- * (old magics at every probe offset), then keyslot area, then headers.
+ * luks_format - write a new header with its first keyslot. Whatever can be refused is refused, and
+ * the first keyslot's KDF runs, before anything is written. Then f->clear; the metadata region is
+ * made unrecognisable where it held something (old magics at every probe offset), then keyslot area,
+ * then headers.
  */
 int luks_format(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_format *f,
 		struct luks_header **ret, struct err *e);

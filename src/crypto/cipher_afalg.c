@@ -64,6 +64,31 @@ int crypto_afalg_open(const struct crypto_cipher *c, const struct secret *key,
 	return 0;
 }
 
+/* A kernel that knows no cipher at all has no AF_ALG for ciphers, and says nothing of others. */
+static bool kernel_lacks(const struct sockaddr_alg *sa)
+{
+	_cleanup_close_ int fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && bind(fd, (const struct sockaddr *)sa, sizeof(*sa)) && errno == ENOENT;
+}
+
+int crypto_cipher_available(const struct crypto_cipher *c, struct err *e)
+{
+	const struct sockaddr_alg common = { .salg_family = AF_ALG,
+					     .salg_type = "skcipher",
+					     .salg_name = "cbc(aes)" };
+	struct sockaddr_alg sa = { .salg_family = AF_ALG, .salg_type = "skcipher" };
+
+	if (c->null)
+		return 0;
+	if (afalg_name(c, &sa))
+		return err_set(e, -EINVAL, "the name of cipher \"%s\" is too long", c->spec);
+	if (!kernel_lacks(&sa) || kernel_lacks(&common))
+		return 0;
+	return err_set(e, -EHOSTDOWN, "this host's kernel lacks cipher \"%s\" (%s)", c->spec,
+		       (const char *)sa.salg_name);
+}
+
 void crypto_afalg_close(struct crypto_afalg *a)
 {
 	base_closep(&a->op_fd);

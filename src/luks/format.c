@@ -36,6 +36,7 @@ static int key_bytes_for(const struct luks_format *f, const char *cipher, uint32
 			 struct err *e)
 {
 	struct crypto_cipher c;
+	int r;
 
 	if (crypto_cipher_parse(cipher, &c, NULL))
 		return err_set(e, -EINVAL, "\"%s\" is no cipher specification", cipher);
@@ -47,21 +48,19 @@ static int key_bytes_for(const struct luks_format *f, const char *cipher, uint32
 	if (f->volume_key && f->volume_key->len != *ret)
 		return err_set(e, -EINVAL, "the volume key has %zu bytes instead of %u",
 			       f->volume_key->len, *ret);
-	return crypto_cipher_check(cipher, *ret, f->allow_null, e);
+	r = crypto_cipher_check(cipher, *ret, f->allow_null, e);
+	return r ? r : crypto_cipher_available(&c, e);
 }
 
 static int put_segment(const struct luks_format *f, const struct luks_geometry *g,
 		       const char *cipher, struct luks_header *h, struct err *e)
 {
 	struct luks_segment *s = &h->segments[0];
-	uint32_t sector = f->sector_size_bytes ?: SECTOR_SIZE_BYTES;
 
-	if (sector != 512 && sector != 1024 && sector != 2048 && sector != 4096)
-		return err_set(e, -EINVAL, "Unsupported encryption sector size.");
 	s->type = LUKS_SEGMENT_CRYPT;
 	s->offset_bytes = g->data_offset_bytes;
 	s->dynamic = true;
-	s->sector_size_bytes = sector;
+	s->sector_size_bytes = f->sector_size_bytes ?: SECTOR_SIZE_BYTES;
 	text_copy(s->type_name, sizeof(s->type_name), "crypt");
 	if (text_copy(s->encryption, sizeof(s->encryption), cipher))
 		return err_set(e, -EINVAL, "the cipher name is too long");
@@ -288,12 +287,13 @@ static int write_plan(const struct luks_io *io, const struct luks_format *f, str
 {
 	struct luks_old old;
 	bool blank = f->known_blank;
-	int r = 0;
+	int r;
 
-	if (grow)
+	r = luks_old_find(io, &old, e);
+	if (!r && f->clear)
+		r = f->clear(f->clear_arg, e);
+	if (!r && grow)
 		r = grow_file(io, p, e);
-	if (!r)
-		r = luks_old_find(io, &old, e);
 	if (r)
 		return r;
 	for (unsigned int i = 0; i < LUKS_PROBES; i++)

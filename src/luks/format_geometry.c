@@ -79,6 +79,9 @@ static int check_devices(const struct luks_format *f, uint64_t device_bytes, boo
 		return err_set(e, -ENOSPC,
 			       "the device has %llu bytes, the data begin at %llu: no room for any",
 			       (ull)data_bytes, (ull)g->data_offset_bytes);
+	/* Of an image file the part of a sector at its end is no part of the device. */
+	if (data_bytes / SECTOR_SIZE_BYTES * SECTOR_SIZE_BYTES % sector)
+		return err_set(e, -EINVAL, "Device size is not aligned to requested sector size.");
 	return 0;
 }
 
@@ -87,8 +90,11 @@ int luks_geometry_make(const struct luks_format *f, uint64_t device_bytes, bool 
 {
 	struct luks_geometry g = { .header_bytes = f->header_bytes ?: LUKS_HEADER_MIN_BYTES,
 				   .keyslots_bytes = f->keyslots_bytes };
+	uint32_t sector = f->sector_size_bytes ?: SECTOR_SIZE_BYTES;
 	int r = 0;
 
+	if (sector != 512 && sector != 1024 && sector != 2048 && sector != 4096)
+		return err_set(e, -EINVAL, "Unsupported encryption sector size.");
 	if (!is_header_size(g.header_bytes))
 		return err_set(e, -EINVAL, "a metadata size of %llu bytes is not allowed",
 			       (ull)g.header_bytes);

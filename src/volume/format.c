@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Format: make sure of the device, clear away what stands there, write a LUKS2 header. The ladder
+// Format: make sure of the device, write a LUKS2 header over what stands there. The ladder
 // and its undo stand in format_volume.
 #include "internal.h"
 
@@ -134,10 +134,22 @@ static uint32_t auto_sector_size(const struct formatting *x)
 	return bytes;
 }
 
+/* Called back by luks_format when nothing can be refused any more. LUKS itself stays for it: it
+ * unmakes an old header in an order that a cut can't harm. */
+static int wipe_foreign(void *arg, struct err *e)
+{
+	struct formatting *x = arg;
+	size_t wiped;
+
+	return fs_wipe_signatures(x->io.fd, true, &wiped, e);
+}
+
 static void fill_request(struct formatting *x)
 {
 	x->luks.detached = x->detached;
 	x->luks.data_device_bytes = x->data.size_bytes;
+	x->luks.clear = wipe_foreign;
+	x->luks.clear_arg = x;
 	fill_alignment(x);
 	if (x->f->sector_size_auto)
 		x->luks.sector_size_bytes = auto_sector_size(x);
@@ -146,16 +158,6 @@ static void fill_request(struct formatting *x)
 		x->luks.progress_arg = x->env->arg;
 	}
 	x->io = volume_io_of(x->env, metadata_device(x));
-}
-
-/* LUKS itself stays for luks_format: it unmakes an old header in an order that a cut can't harm. */
-static int wipe_foreign(struct formatting *x, struct err *e)
-{
-	size_t wiped;
-	int r;
-
-	r = fs_wipe_signatures(x->io.fd, true, &wiped, e);
-	return r ? err_wrap(e, r, "%s", metadata_device(x)->given) : 0;
 }
 
 static int look_for_blank(struct formatting *x, struct err *e)
@@ -222,9 +224,6 @@ static int format_volume(struct formatting *x, struct err *e)
 	if (r)
 		goto undo_data;
 	fill_request(x);
-	r = wipe_foreign(x, e);
-	if (r)
-		goto undo_header;
 	r = look_for_blank(x, e);
 	if (r)
 		goto undo_header;

@@ -339,6 +339,25 @@ static void measure_gives_rates(void)
 	}
 }
 
+static void the_kernel_says_what_it_has(void)
+{
+	static const char *const specs[] = { "aes-xts-plain64", "aes-cbc-essiv:sha256",
+					     "xchacha12,aes-adiantum-plain64",
+					     "serpent-xts-plain64" };
+	struct crypto_cipher c = { 0 };
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(specs); i++) {
+		CHECK_INT(crypto_cipher_parse(specs[i], &c, NULL), 0);
+		CHECK_MSG(!crypto_cipher_available(&c, &e), "%s", e.text);
+	}
+	CHECK_INT(crypto_cipher_parse("nonesuch-xts-plain64", &c, NULL), 0);
+	CHECK_INT(crypto_cipher_available(&c, &e), -EHOSTDOWN);
+	CHECK_CONTAINS(e.text, "lacks cipher \"nonesuch-xts-plain64\" (xts(nonesuch))");
+	CHECK_INT(crypto_cipher_parse("cipher_null-ecb", &c, NULL), 0);
+	CHECK_INT(crypto_cipher_available(&c, NULL), 0);
+}
+
 int main(void)
 {
 	int xts = vectors_run("xts-ieee1619.txt", 4, each_xts),
@@ -357,5 +376,6 @@ int main(void)
 	RUN(not_allowed_never_runs);
 	RUN(afalg_errors);
 	RUN(measure_gives_rates);
+	RUN(the_kernel_says_what_it_has);
 	return check_exit();
 }

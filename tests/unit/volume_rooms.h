@@ -467,6 +467,8 @@ int __wrap_luks_format(const struct luks_io *io, struct crypto_kdf *kdf,
 	(void)kdf;
 	CHECK(io->writable);
 	fake.format = *f;
+	if (!r && f->clear)
+		r = f->clear(f->clear_arg, e);
 	if (!r)
 		*ret = give_header();
 	return r;

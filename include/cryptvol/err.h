@@ -6,28 +6,45 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+/* clang-format off */
 /*
- * What an errno means throughout cryptvol. Functions return 0 or one of these, negated.
+ * What an errno means throughout cryptvol. Functions return 0 or one of these, negated. One that
+ * isn't here is the kernel's own, handed on with its words behind our sentence (err_sys). A number
+ * is the exit status of the command; it is 1 for all others (tests/lint/errors.py holds this table
+ * and the sources together).
  *
- *   EPERM         no keyslot opens with this passphrase or key
- *   EINVAL        a parameter, option or name is wrong
- *   EMEDIUMTYPE   the device carries no LUKS header
- *   EBADMSG       corrupt on disk: checksum, structure or a field out of its bounds
- *   EUCLEAN       needs repair by a person: ambiguous copies, or a foreign signature in the way
- *   EOPNOTSUPP    valid, but beyond us (LUKS1, re-encryption, integrity, OPAL, a cipher not
- * allowed) ETXTBSY       a mandatory requirement that we don't know EBUSY         in use
- *   EINPROGRESS   another operation holds this volume
- *   ESTALE        the header changed on disk since it was read
- *   EEXIST        the name, slot or file is taken
- *   ENOENT        the keyslot, token or file does not exist
- *   ENODEV        no such device or mapping
- *   ENOTBLK       not a block device
- *   ENOSPC        no room: keyslot area, JSON area, device
- *   ENOMEM        memory, or a KDF that needs more than may be used
- *   ENOKEY        the kept key is gone
- *   EHOSTDOWN     the host lacks something (dm-crypt module, AF_ALG, a cipher); the sentence says
- * what ETIMEDOUT     a wait ran out EIO           a read or write failed
+ *   EPERM         2  no keyslot opens with this passphrase or key; a question was answered with no
+ *   EINVAL        1  a parameter, option or name is wrong
+ *   ERANGE        1  a number, or a size that was asked for, is out of its range
+ *   ENAMETOOLONG  1  a name or path is longer than the kernel, or the format, has room for
+ *   ENODATA       1  there was nothing to read: no passphrase came
+ *   EFBIG         1  longer than we take: a key, a device to be backed up
+ *   EKEYREJECTED  1  the two entries of a new passphrase differ
+ *   EMEDIUMTYPE   1  the device carries no LUKS header
+ *   EBADMSG       1  corrupt on disk: checksum, structure or a field out of its bounds
+ *   EUCLEAN       1  needs repair by a person: ambiguous copies, or a foreign signature in the way
+ *   EOPNOTSUPP    1  valid, but beyond us (LUKS1, re-encryption, OPAL, a cipher not allowed)
+ *   ETXTBSY       1  a mandatory requirement that we don't know
+ *   EOVERFLOW     1  a counter on disk is at its end: the sequence number can't grow
+ *   EROFS         1  the device, or the file with the header, is read-only
+ *   EBUSY         5  in use
+ *   EADDRINUSE    1  another process listens on this socket
+ *   EINPROGRESS   5  another operation holds this volume
+ *   ESTALE        1  the header, or the mapping, changed since it was read
+ *   EEXIST        5  the name, slot or file is taken
+ *   ENOENT        1  the keyslot, token or file does not exist
+ *   ENODEV        4  no such device or mapping
+ *   ENOTBLK       4  not a block device
+ *   EACCES        4  not permitted by the system
+ *   ENOSPC        1  no room: keyslot area, JSON area, device
+ *   ENOMEM        3  memory, or a KDF that needs more than may be used
+ *   EAGAIN        1  the system has no more threads to give
+ *   ENOKEY        2  the kept key is gone
+ *   EHOSTDOWN     1  the host lacks something (dm-crypt, AF_ALG, a cipher); the sentence says what
+ *   ETIMEDOUT     1  a wait ran out
+ *   EIO           1  a read or write failed
  */
+/* clang-format on */
 
 #define ERR_TEXT_MAX 640
 

@@ -19,6 +19,8 @@ prepare() {
 	cp one img && cryptsetup luksAddKey -q "${FAST_KDF[@]}" -d pw.key img new.key
 	cryptsetup -q luksDump --dump-volume-key -d pw.key --volume-key-file vk.bin img >/dev/null
 	head -c 64 /dev/zero >bad.vk
+	cp one last && python3 "$ROOT/tests/cli/edit_header.py" last 'copies = (copies[:16] + b"\xff" * 8 +
+		copies[24:COPY_BYTES + 16] + b"\xff" * 8 + copies[COPY_BYTES + 24:])'
 	truncate -s 4M luks1 &&
 		cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 luks1 pw.key
 	truncate -s 20M blank

@@ -2,6 +2,8 @@
 // Key derivation: which function, within which bounds, and the object in which derivations run.
 #include "kdf.h"
 
+#include <time.h>
+
 #define ARGON2_KEY_MIN_BYTES 4
 #define ARGON2_SALT_MIN_BYTES 8
 #define ARGON2_LANE_MIN_KIB 8
@@ -83,6 +85,8 @@ int crypto_kdf_new_at(const char *root, const struct crypto_kdf_config *c, struc
 	}
 	kdf->policy_bytes = c->budget_bytes;
 	kdf->idle_max_bytes = c->idle_bytes;
+	kdf->derived = c->derived;
+	kdf->arg = c->arg;
 	kdf->tail = &kdf->head;
 	pthread_mutex_init(&kdf->lock, NULL);
 	*ret = kdf;
@@ -129,17 +133,12 @@ static int derive_argon2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 	return r;
 }
 
-int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-		      const struct secret *pass, const void *salt, size_t salt_len,
-		      struct secret *key, struct err *e)
+static int derive_pbkdf2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+			 const struct secret *pass, const void *salt, size_t salt_len,
+			 struct secret *key, struct err *e)
 {
 	int r;
 
-	r = crypto_pbkdf_check_stored(p, e);
-	if (r)
-		return r;
-	if (p->type != CRYPTO_PBKDF2)
-		return derive_argon2(kdf, p, pass, salt, salt_len, key, e);
 	r = crypto_pbkdf2(p->hash, pass, salt, salt_len, p->iterations, key->data, key->cap, e);
 	if (r)
 		return r;
@@ -148,6 +147,33 @@ int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 	kdf->derivations++;
 	pthread_mutex_unlock(&kdf->lock);
 	return 0;
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+		      const struct secret *pass, const void *salt, size_t salt_len,
+		      struct secret *key, struct err *e)
+{
+	double from = kdf->derived ? now() : 0;
+	int r;
+
+	r = crypto_pbkdf_check_stored(p, e);
+	if (r)
+		return r;
+	if (p->type == CRYPTO_PBKDF2)
+		r = derive_pbkdf2(kdf, p, pass, salt, salt_len, key, e);
+	else
+		r = derive_argon2(kdf, p, pass, salt, salt_len, key, e);
+	if (!r && kdf->derived)
+		kdf->derived(kdf->arg, now() - from);
+	return r;
 }
 
 void crypto_kdf_get_stats(struct crypto_kdf *kdf, struct crypto_kdf_stats *ret)

@@ -18,6 +18,8 @@ struct crypto_kdf {
 	char *root;	/* "" but in tests: where proc and sys are */
 	char *lock_dir; /* NULL: this process only */
 	uint64_t policy_bytes, idle_max_bytes;
+	void (*derived)(void *arg, double seconds);
+	void *arg;
 
 	pthread_mutex_t lock; /* over all that follows */
 	struct crypto_waiter *head, **tail;

@@ -30,13 +30,18 @@ static int open_device(const struct node_stage *s, struct err *e)
 /* A file system begun here and not finished: nothing there, or one with our UUID. */
 static int clear_unfinished(struct node_stage *s, struct err *e)
 {
-	_cleanup_close_ int fd = open(s->device, O_RDWR | O_CLOEXEC);
+	/* The mkfs of a driver that was killed may be running still; it holds the device like this. */
+	_cleanup_close_ int fd = open(s->device, O_RDWR | O_EXCL | O_CLOEXEC);
 	char uuid[40];
 	size_t wiped;
 	int r;
 
 	if (fd < 0)
-		return err_sys(e, -errno, "%s can't be opened", s->device);
+		return errno == EBUSY ? err_set(e, -EINPROGRESS,
+						"another process works on %s, which has no whole "
+						"file system yet",
+						s->device)
+				      : err_sys(e, -errno, "%s can't be opened", s->device);
 	r = fs_uuid_of(fd, uuid, e);
 	if (r)
 		return r;
@@ -51,6 +56,7 @@ static int clear_unfinished(struct node_stage *s, struct err *e)
 static int make(struct node_stage *s, struct err *e)
 {
 	struct backend *b = s->call->driver->backend;
+	double t;
 	int r = 0;
 
 	if (s->volume.fs_format == BACKEND_FORMATTING) {
@@ -64,7 +70,10 @@ static int make(struct node_stage *s, struct err *e)
 	}
 	if (!r)
 		s->volume.fs_format = BACKEND_FORMATTING;
+	t = node_now();
 	r = r ?: fs_make(s->device, node_fs_type(s), s->volume.fs_nonce, s->class.mkfs_params, e);
+	if (!r)
+		csi_metrics_phase(s->call->driver->metrics, "mkfs", node_now() - t);
 	r = r
 		    ?: backend_set_fs(b, s->volume.id, BACKEND_FORMATTED, s->volume.fs_nonce,
 				      s->volume.size_bytes, e);

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static double now(void)
+double node_now(void)
 {
 	struct timespec t;
 
@@ -141,7 +141,7 @@ static enum csi_code attach(struct node_stage *s)
 
 static enum csi_code open_device(struct node_stage *s)
 {
-	double t = now();
+	double t = node_now();
 	enum csi_code code;
 
 	if (!s->volume.encrypted) {
@@ -149,7 +149,7 @@ static enum csi_code open_device(struct node_stage *s)
 		return CSI_OK;
 	}
 	code = node_open_crypt(s);
-	csi_metrics_phase(s->call->driver->metrics, "open", now() - t);
+	csi_metrics_phase(s->call->driver->metrics, "open", node_now() - t);
 	return code;
 }
 
@@ -185,9 +185,9 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
 	code = attach(s);
 	code = code ?: open_device(s);
 	if (!code && !s->cap.block) {
-		t = now();
+		t = node_now();
 		code = node_mount(s);
-		csi_metrics_phase(s->call->driver->metrics, "mount", now() - t);
+		csi_metrics_phase(s->call->driver->metrics, "mount", node_now() - t);
 	}
 	if (code)
 		undo(s);
@@ -298,10 +298,10 @@ enum csi_code node_unstage_rpc(struct csi_call *call)
 	code = csi_enter(call, "volume", q->volume_id);
 	if (code)
 		return code;
-	t = now();
+	t = node_now();
 	if (unstage(call, q->volume_id, q->staging_target_path, &e))
 		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	csi_metrics_phase(call->driver->metrics, "unstage", now() - t);
+	csi_metrics_phase(call->driver->metrics, "unstage", node_now() - t);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)
 		return code;

@@ -27,6 +27,15 @@ check() {
 	fi
 }
 
+# check_not NAME FILE
+check_not() {
+	if [ -e "$2" ]; then
+		echo "FAIL $1: $2 is there" && fails=1
+	else
+		echo "ok $1"
+	fi
+}
+
 dest=$dir/dest
 check "make install" make -s O="$BUILD" DESTDIR="$dest" PREFIX=/opt/cryptvol install
 for file in sbin/cryptvol lib/libcryptvol.a lib/libcryptvol.so lib/libcryptvol.so.0 lib/pkgconfig/libcryptvol.pc \
@@ -68,6 +77,45 @@ if [ -z "$linked" ]; then
 else
 	echo "FAIL the CLI needs nothing but libc: $linked"
 	fails=1
+fi
+
+# ---- the CSI driver ----
+driver=(sbin/cryptvol-csi share/man/man8/cryptvol-csi.8 share/bash-completion/completions/cryptvol-csi
+	lib/systemd/system/cryptvol-csi.service lib/udev/rules.d/60-cryptvol.rules)
+if [ -x "$BUILD/cryptvol-csi" ]; then
+	for file in "${driver[@]}"; do
+		check "installed: $file" test -s "$dest/opt/cryptvol/$file"
+	done
+	check "the installed driver runs" "$dest/opt/cryptvol/sbin/cryptvol-csi" --version
+	check "the unit starts what was installed" \
+		grep -qxF "ExecStart=/opt/cryptvol/sbin/cryptvol-csi" "$dest/opt/cryptvol/lib/systemd/system/cryptvol-csi.service"
+	check "make install DRIVER=no" make -s O="$BUILD" DESTDIR="$dir/without" PREFIX=/opt/cryptvol DRIVER=no install
+	check "the CLI is there without the driver" test -x "$dir/without/opt/cryptvol/sbin/cryptvol"
+	for file in "${driver[@]}"; do
+		check_not "left out: $file" "$dir/without/opt/cryptvol/$file"
+	done
+	# shellcheck source=/dev/null
+	. "$dest/opt/cryptvol/share/bash-completion/completions/cryptvol-csi"
+	complete_line() {
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+		_cryptvol_csi
+		echo "${COMPREPLY[*]}"
+	}
+	csi=$dest/opt/cryptvol/sbin/cryptvol-csi
+	check "completion: an option" test "$(complete_line "$csi" --metrics)" = --metrics-address
+	check "completion: all options" test "$(complete_line "$csi" -- | wc -w)" -ge 20
+	check "completion: a value" test "$(complete_line "$csi" --mode = no)" = node
+	if command -v systemd-analyze >/dev/null; then
+		mkdir -p "$dir/units"
+		sed "s|^ExecStart=.*|ExecStart=$csi|" "$dest/opt/cryptvol/lib/systemd/system/cryptvol-csi.service" \
+			>"$dir/units/cryptvol-csi.service"
+		check "systemd-analyze verify" systemd-analyze verify --man=no "$dir/units/cryptvol-csi.service"
+	else
+		echo "SKIP systemd-analyze verify: there is no systemd-analyze here"
+	fi
+else
+	echo "SKIP the driver: $BUILD/cryptvol-csi isn't built (make csi)"
+	check_not "no unit without the driver" "$dest/opt/cryptvol/lib/systemd/system/cryptvol-csi.service"
 fi
 
 check "make uninstall" make -s O="$BUILD" DESTDIR="$dest" PREFIX=/opt/cryptvol uninstall

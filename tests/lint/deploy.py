@@ -286,6 +286,8 @@ def check_documents(params, keys, opts):
     bad += [f"secrets-and-classes.md: {k} isn't known" for k in sorted(set(re.findall(r"CRYPTO_\w+", classes)) - keys - {"CRYPTO_"})]
     listed = {o.replace("\\-", "-") for o in re.findall(r"^\.It Fl -([a-z\\-]+)", page, re.M)}
     bad += [f"cryptvol-csi.8: {o}" for o in sorted(listed ^ opts)]
+    rows = re.findall(r"^\| (`--.*?) \|", read("docs/csi/operations.md"), re.M)
+    bad += [f"operations.md: {o}" for o in sorted(set(re.findall(r"--([a-z-]+)", " ".join(rows))) ^ opts)]
     if re.findall(r"cryptvol_[a-z_]+", page):
         bad += [f"cryptvol-csi.8: no metric {m}" for m in set(re.findall(r"cryptvol_[a-z_]+", page)) - metrics()]
     return bad
@@ -335,6 +337,7 @@ def self_test(examples, plain, params, keys, opts, values, schema):
         "a metric that isn't there": check_dashboard(
             {"panels": [{"title": "t", "targets": [{"expr": "cryptvol_nothing" + "+cryptvol_kdf_waiting" * 9}]}]}, metrics()),
         "a value of another type": check_schema(merged(values, {"metrics": {"port": "x"}}), schema),
+        "an IPv6 address that lost its brackets": check_schema(merged(values, {"metrics": {"address": "::"}}), schema),
         "a value that the schema lacks": check_schema(merged(values, {"nothing": 1}), schema),
         "a chart that says something else": check_same(plain, render(merged(values, {"kubeletDir": "/elsewhere"}))),
         "a message that nobody says": check_messages("| `the moon isn't blank` | x |\n" + read("docs/csi/troubleshooting.md"),

@@ -71,6 +71,8 @@ struct backend_snapshot {
 	enum backend_snapshot_kind kind;
 	uint64_t size_bytes, header_bytes; /* of the volume when it was cut */
 	bool encrypted, block, ready;
+	bool content_unknown; /* a backup that a person made: a file system or not, nobody wrote it
+				 down; whoever restores it says what it is */
 	char fs_type[16];
 	enum backend_format format;
 	bool fs_made;
@@ -262,6 +264,12 @@ int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_
 		     const char *path, struct err *e);
 int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_kind k,
 		     struct backend_use **ret, size_t *ret_n, struct err *e);
+/** backend_use_sweep - once after each boot of the node: drop the records of staging and publication
+ * for which @holds says that they aren't so. *ret_dropped: how many. */
+typedef bool backend_use_test(void *arg, const char *volume_id, enum backend_use_kind k,
+			      const char *path);
+int backend_use_sweep(struct backend *b, backend_use_test *holds, void *arg, size_t *ret_dropped,
+		      struct err *e);
 /** backend_use_count - how many volumes have this use of @kind (all that are published to a node).
  */
 int backend_use_count(struct backend *b, enum backend_use_kind k, const char *path, uint64_t *ret,

@@ -2,9 +2,14 @@
 // The records' data base: SQLite in WAL mode, every commit flushed, schema versioned.
 #include "internal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #define BUSY_TIMEOUT_MS 15000 /* a second process of this node may write */
+/* The log of changes stays below what is reserved for it, so that volumes can be taken down and
+ * deleted when the file system is full. */
+#define WAL_RESERVED_BYTES (1024 * 1024)
+#define WAL_CHECKPOINT_PAGES 64 /* of 4 KiB */
 
 static const char schema[] =
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);"
@@ -238,9 +243,25 @@ static int check_schema(struct backend *b, const char *node_id, struct err *e)
 	return 0;
 }
 
+/* A file system that can't, or is full already: then without. */
+static void reserve_log(const char *db_path)
+{
+	char path[4096];
+	int fd;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s-wal", db_path) >= sizeof(path))
+		return;
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, WAL_RESERVED_BYTES))
+		log_debug("%s: nothing is reserved: %s", path, strerrordesc_np(errno));
+	close(fd);
+}
+
 int state_open(struct backend *b, const char *node_id, struct err *e)
 {
-	char path[sizeof(b->dir) + 16];
+	char path[sizeof(b->dir) + 16], checkpoint[64];
 	int r;
 
 	snprintf(path, sizeof(path), "%s/state.db", b->dir);
@@ -251,12 +272,18 @@ int state_open(struct backend *b, const char *node_id, struct err *e)
 	sqlite3_busy_timeout(b->db, BUSY_TIMEOUT_MS);
 	r = exec(b, "PRAGMA journal_mode=WAL", e);
 	r = r ?: exec(b, "PRAGMA synchronous=FULL", e);
+	snprintf(checkpoint, sizeof(checkpoint), "PRAGMA wal_autocheckpoint=%d",
+		 WAL_CHECKPOINT_PAGES);
+	r = r ?: exec(b, checkpoint, e);
 	r = r ?: state_begin(b, e);
 	if (r)
 		return r;
 	b->state_was_new = !has_schema(b);
 	r = b->state_was_new ? create_schema(b, node_id, e) : check_schema(b, node_id, e);
-	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+	r = r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+	if (!r)
+		reserve_log(path);
+	return r;
 }
 
 void state_close(struct backend *b)

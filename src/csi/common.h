@@ -46,6 +46,9 @@ int csi_name_check(const char *field, const char *name, struct err *e);
 /** csi_id_check - not empty; what an id of ours could be (else the caller answers as for an unknown
  * volume). */
 bool csi_id_plausible(const char *id);
+/** csi_snapshot_plausible - the same for snapshots; backups that a person made have shorter names,
+ * and may be "VOLUME/NAME". */
+bool csi_snapshot_plausible(const char *id);
 /** csi_id_has_node - does the id end in ".<8 hex>", the mark of the node that it lives on? */
 bool csi_id_has_node(const char *id);
 /** csi_id_elsewhere - is it the id of a volume or snapshot of another node? */
@@ -75,3 +78,6 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e);
 /** csi_resume_leftovers - at start: resume what a driver that died in the middle of a cut left
  * suspended. */
 int csi_resume_leftovers(struct csi_driver *d, struct err *e);
+/** csi_forget_past_uses - at the first start after a boot: records of stages and publications that
+ * ended with the kernel before are dropped. */
+void csi_forget_past_uses(struct csi_driver *d);

@@ -109,6 +109,31 @@ static int resume_one(struct csi_driver *d, const struct backend_volume *v, stru
 	return csi_resume_volume(d, v->id, e);
 }
 
+/* Is the volume mounted there, or, as a device for pods, open at all? */
+static bool use_holds(void *arg, const char *id, enum backend_use_kind kind, const char *path)
+{
+	char mapping[4096];
+
+	(void)arg;
+	(void)kind;
+	node_mapping_path(id, mapping);
+	return node_volume_at(id, path) || !access(mapping, F_OK);
+}
+
+void csi_forget_past_uses(struct csi_driver *d)
+{
+	struct err e = { 0 };
+	size_t n = 0;
+
+	if (backend_use_sweep(d->backend, use_holds, NULL, &n, &e))
+		csi_logf(CSI_LOG_WARNING, "uses", "%s", err_text(&e));
+	else if (n)
+		csi_logf(CSI_LOG_INFO, "uses",
+			 "%zu records of stages and publications from before the reboot are "
+			 "dropped",
+			 n);
+}
+
 int csi_resume_leftovers(struct csi_driver *d, struct err *e)
 {
 	struct backend_volume *list = NULL;

@@ -217,6 +217,8 @@ int main(int argc, char **argv)
 		r = open_parts(&d, &e);
 	if (!r)
 		csi_log_findings(&d);
+	if (!r && d.config.mode != CSI_MODE_CONTROLLER)
+		csi_forget_past_uses(&d);
 	if (!r && csi_resume_leftovers(&d, &e)) {
 		csi_logf(CSI_LOG_WARNING, "resume", "%s", err_text(&e));
 		err_clear(&e);

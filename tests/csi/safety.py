@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from lab import (CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, find_bytes,
+from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, find_bytes,
                  fingerprint, loop_of, mappings, mount_cap, mounted, pb, read_at, run, run_cases, secret, source_snapshot,
                  source_volume, text_of, wait_for, write_at)
 
@@ -325,6 +325,30 @@ def crash_leftovers(lab):
     lab.driver.start()
     still_there(v)
     assert not loop_of(v.image)
+
+
+@case("a node that was set up anew: records that the reboot made untrue don't hold a volume, true ones stay")
+def past_boot(lab):
+    v, w = used(lab), used(lab)
+    for x in (v, w):
+        x.up()
+    lab.driver.kill()
+    for path in (v.target(), v.staging):
+        run("umount", path)
+        os.rmdir(path)
+    run(CLI, "close", v.id)  # the kept key goes too, as with the kernel
+    run("losetup", "-d", loop_of(v.image))
+    lab.driver.start()
+    lab.c.fails(REFUSED, "DeleteVolume", volume_id=v.id)  # the same boot: not ours to forget
+    lab.driver.kill()
+    records(lab, "UPDATE meta SET value='another' WHERE key='boot_id'")
+    lab.driver.start()
+    v.targets = []
+    v.detach()
+    v.delete()
+    assert not os.path.exists(v.image)
+    lab.c.fails(REFUSED, "DeleteVolume", volume_id=w.id)
+    expect("the file", "data that must survive", open(f"{w.target()}/data", encoding="ascii").read())
 
 
 @case("another mount namespace: a loop device that it named, a mount that leaked into it")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How volumes are used: second publications, expansion with and without secrets, rotation, copies, two nodes."""
+import errno
 import os
 import re
 import signal
@@ -202,6 +203,53 @@ def conditions(lab):
     assert stats.volume_condition.abnormal and "mounted" in stats.volume_condition.message, stats
     why = inner.clear()
     assert not why, why
+
+
+@case("a state directory without a free byte: volumes are taken down and deleted all the same")
+def brimful(lab):
+    for kind, mkfs in (("ext4", ("mkfs.ext4", "-q", "-F", "-m", "0")), ("xfs", ("mkfs.xfs", "-q", "-f"))):
+        image, folder = f"{SCRATCH}/csi/{kind}.img", f"{SCRATCH}/{kind}"
+        run("truncate", "-s", "500M", image)
+        run(*mkfs, image)
+        os.makedirs(folder, exist_ok=True)
+        run("mount", "-o", "loop", image, folder)
+        lab.on_clear.append(lambda folder=folder, image=image: (run("umount", folder), os.unlink(image)))
+        d = Driver(f"brimful-{kind}", state=f"{folder}/state")
+        d.start()
+        lab.on_clear.append(d.stop)
+        inner = Lab(d)
+        v = inner.create(size=32 * MIB)
+        v.up()
+        v.unpublish()  # the log of changes in use
+        v.publish()
+        fill(f"{folder}/foreign")
+        try:
+            open(f"{folder}/more", "wb", buffering=0).write(bytes(4096))
+            raise AssertionError("there is room")
+        except OSError as e:
+            expect("errno", errno.ENOSPC, e.errno)
+        v.down()
+        v.delete()
+        assert not os.path.exists(v.image)
+        why = inner.clear()
+        assert not why, why
+
+
+def fill(path):
+    """To the last block that is given."""
+    st = os.statvfs(os.path.dirname(path))
+    with open(path, "wb", buffering=0) as f:
+        try:
+            os.posix_fallocate(f.fileno(), 0, max(st.f_bavail * st.f_frsize - 8 * MIB, 1))
+            f.seek(0, os.SEEK_END)
+            for size in (MIB, 4096):
+                try:
+                    while f.write(bytes(size)) == size:
+                        pass
+                except OSError as e:
+                    expect("errno", errno.ENOSPC, e.errno)
+        finally:
+            os.fsync(f.fileno())
 
 
 # ---- expansion ----

@@ -172,27 +172,57 @@ static int open_target(const char *path, struct block_device *ret, struct err *e
 	return -EBUSY;
 }
 
+/* No header is left to compare with, be it overwritten or on sectors that can't be read: that is
+ * what a restore is for. */
+static bool nothing_to_compare(int r)
+{
+	return r == -EMEDIUMTYPE || r == -EBADMSG || r == -EUCLEAN || r == -EIO || r == -ENODATA;
+}
+
+/* The header that stands there, read without a try to recover it: the restore writes both copies.
+ */
+static int check_old_header(const struct luks_io *io, const struct luks_header *new, struct err *e)
+{
+	const struct luks_io reader = { .fd = io->fd,
+					.no_locks = true, /* ours is held, or isn't wanted */
+					.size_bytes = io->size_bytes };
+	_cleanup_luks_ struct luks_header *old = NULL;
+	int r;
+
+	r = luks_load(&reader, &old, e);
+	if (!r)
+		return check_same_shape(old, new, e);
+	if (!nothing_to_compare(r))
+		return r;
+	err_clear(e);
+	return 0;
+}
+
+static int compare_and_write(const struct luks_io *io, const struct block_device *dev,
+			     const struct luks_header *new, const char *region, struct err *e)
+{
+	int r;
+
+	r = check_old_header(io, new, e);
+	if (!r && dev->size_bytes < region_bytes(new))
+		r = err_set(e, -ENOSPC, "the device is smaller than the header in the backup");
+	return r ?: write_region(io->fd, new, region, e);
+}
+
+/* What is compared is what is written over: one lock holds for both. */
 static int restore_locked(const struct volume_env *env, struct block_device *dev,
 			  const struct luks_header *new, const char *region, struct err *e)
 {
 	struct luks_io io = volume_io_of(env, dev);
-	_cleanup_luks_ struct luks_header *old = NULL;
 	struct luks_lock lock = { .fd = -1 };
 	int r;
 
-	r = luks_load(&io, &old, e);
-	if (!r)
-		r = check_same_shape(old, new, e);
-	else if (r == -EMEDIUMTYPE || r == -EBADMSG)
-		r = 0; /* that is what a restore is for */
-	if (!r && dev->size_bytes < region_bytes(new))
-		r = err_set(e, -ENOSPC, "the device is smaller than the header in the backup");
-	if (!r && !env->no_locks)
+	if (!env->no_locks) {
 		r = luks_lock_take(io.fd, true, &lock, e);
-	if (r)
-		return r;
-	err_clear(e);
-	r = write_region(io.fd, new, region, e);
+		if (r)
+			return r;
+	}
+	r = compare_and_write(&io, dev, new, region, e);
 	if (!env->no_locks)
 		luks_lock_release(&lock);
 	return r;

@@ -4,7 +4,7 @@
 # leaves the device as it was.
 
 . "$(dirname "$0")/../lab/lib.sh"
-need cryptsetup
+need cryptsetup mkfs.ext4 flock
 EDIT=$ROOT/tests/cli/edit_header.py
 cd "$SCRATCH" || exit 1
 
@@ -43,6 +43,50 @@ check "the device is as before the change" cmp again img
 dd if=/dev/urandom of=again bs=1M count=2 conv=notrunc status=none
 check "restored over a destroyed header" "$CRYPTVOL" -q luksHeaderRestore again --header-backup-file ours
 check "it opens" opens cryptsetup again
+
+# Something else was written over the primary copy, the secondary is whole. No recovery does away with what
+# may be wanted: a restore is a person's word for it.
+truncate -s 20M ext4 && mkfs.ext4 -q -F ext4
+/usr/bin/python3 -c 'import struct
+entry = struct.pack("<B3sB3sII", 0, b"\0\2\0", 0x83, b"\xff\xff\xff", 2048, 8192)
+open("mbr", "wb").write((bytes(446) + entry).ljust(510, b"\0") + b"\x55\xaa" + bytes(3584))'
+for over in ext4 mbr; do
+	for program in cryptsetup "$CRYPTVOL"; do
+		cp img overwritten && dd if=$over of=overwritten bs=4096 count=1 conv=notrunc status=none
+		check "${program##*/} restores where the primary copy is under $over" \
+			"$program" -q luksHeaderRestore overwritten --header-backup-file ours
+		check "${program##*/}: the device is as before $over" cmp overwritten img
+	done
+done
+
+# Sectors that can't be read any more, though they can be written.
+if command -v strace >/dev/null && strace -o trace true 2>/dev/null; then
+	for error in EIO ENODATA; do
+		cp changed unreadable
+		check "restored where reads end with $error" strace -o trace -P "$PWD/unreadable" -e "inject=pread64:error=$error" \
+			"$CRYPTVOL" -q luksHeaderRestore unreadable --header-backup-file ours
+		check "reads ended with $error" grep -q "$error.*INJECTED" trace
+		check "the device is as before $error" cmp unreadable img
+	done
+else
+	skip "restored where reads fail" "strace can't be used here"
+fi
+
+# A reader's lock lets it read the header, not write: what is compared then has to be what is written over.
+cp img raced
+exec 9<>raced
+flock -s 9
+"$CRYPTVOL" -q luksHeaderRestore raced --header-backup-file ours 9>&- >said 2>&1 &
+pid=$!
+limit=$((SECONDS + 60))
+until grep -q -- "-> FLOCK .* $pid " /proc/locks || [ $SECONDS -ge $limit ]; do sleep 0.05; done
+check "a restore waits for a reader" grep -q -- "-> FLOCK .* $pid " /proc/locks
+truncate -s 20M moved && cryptsetup -q luksFormat "${FAST_KDF[@]}" --offset 16384 moved pw.key
+dd if=moved of=raced bs=1M conv=notrunc status=none
+exec 9>&-
+wait $pid
+check_equal "a header of another shape came meanwhile: status" 1 $?
+check "and it is left alone" cmp raced moved
 
 truncate -s 20M other && cryptsetup -q luksFormat "${FAST_KDF[@]}" --offset 16384 other pw.key
 refused "another data offset" "another data offset" other ours

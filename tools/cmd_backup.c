@@ -195,21 +195,31 @@ static void print_json(const struct backup_info *list, size_t n)
 	printf("%s]\n", n ? "\n" : "");
 }
 
+static void warn_bad(void *arg, const char *why)
+{
+	size_t *bad = arg;
+
+	++*bad;
+	cli_warn("%s", why);
+}
+
 static int list_all(struct cli *c)
 {
 	_cleanup_free_ struct backup_info *list = NULL;
-	size_t n = 0;
+	size_t n = 0, bad = 0;
 	int r;
 
 	r = want_arguments(c, 1, "<directory>");
-	r = r ?: backup_list(c->arg[0], cli_text(c, OPT_VOLUME), &list, &n, &c->err);
+	r = r
+		    ?: backup_list(c->arg[0], cli_text(c, OPT_VOLUME), warn_bad, &bad, &list, &n,
+				   &c->err);
 	if (r)
 		return r;
 	if (cli_set(c, OPT_JSON))
 		print_json(list, n);
 	else
 		print_text(list, n);
-	return 0;
+	return bad ? err_set(&c->err, -EBADMSG, "%zu of the manifests can't be read.", bad) : 0;
 }
 
 static int verify_one(struct cli *c)
@@ -229,13 +239,18 @@ static int verify_one(struct cli *c)
 
 static int delete_one(struct cli *c)
 {
+	struct err left = { 0 };
 	int r;
 
 	r = want_arguments(c, 3, "<directory> <volume> <name>");
 	if (!r)
 		r = cli_confirm(c, "Backup %s of volume %s will be removed for good.", c->arg[2],
 				c->arg[1]);
-	return r ?: backup_delete(c->arg[0], c->arg[1], c->arg[2], &c->err);
+	r = r ?: backup_delete(c->arg[0], c->arg[1], c->arg[2], &left, &c->err);
+	if (!r && left.code)
+		cli_warn("The backup is gone, its blocks are left to the next deletion: %s",
+			 err_text(&left));
+	return r;
 }
 
 int cmd_backup(struct cli *c)

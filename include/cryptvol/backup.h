@@ -44,9 +44,15 @@ struct backup_info {
 /** backup_read - the manifest's head. -ENOENT, -EBADMSG (its own checksum, a field). */
 int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
 		struct err *e);
-/** backup_list - all, or those of @volume (NULL = all), by volume and time. malloc'ed. */
-int backup_list(const char *dir, const char *volume, struct backup_info **ret, size_t *ret_n,
-		struct err *e);
+/** backup_find - the backup of this name, of whatever volume; @handle: "NAME", or "VOLUME/NAME" where
+ * several volumes have one (-EUCLEAN). -ENOENT, -EBADMSG. No other manifest is read. */
+int backup_find(const char *dir, const char *handle, struct backup_info *ret, struct err *e);
+/** Told of a manifest that can't be read, with a sentence. */
+typedef void backup_bad(void *arg, const char *why);
+/** backup_list - all, or those of @volume (NULL = all), by volume and time. malloc'ed. @bad NULL:
+ * one that can't be read is an error. */
+int backup_list(const char *dir, const char *volume, backup_bad *bad, void *arg,
+		struct backup_info **ret, size_t *ret_n, struct err *e);
 /**
  * backup_restore - write the backup to @path: a new file (made, -EEXIST where it is there), or,
  * with @overwrite, a device or file that is big enough. Every block's checksum is verified before
@@ -58,6 +64,11 @@ int backup_restore(const char *dir, const char *volume, const char *name, const 
 /** backup_verify - read every block and compare its checksum. */
 int backup_verify(const char *dir, const char *volume, const char *name, backup_progress *progress,
 		  void *arg, struct err *e);
-/** backup_delete - the manifest, then the blocks that no other manifest names. Gone already:
- * success. */
-int backup_delete(const char *dir, const char *volume, const char *name, struct err *e);
+/**
+ * backup_delete - the manifest, then the blocks that no other manifest names and that nobody has
+ * written or used for a day. Gone already: success. Blocks that have to stay (backups are being
+ * written, or a manifest can't be read) are left to the next deletion; *ret_left says why, or is
+ * empty.
+ */
+int backup_delete(const char *dir, const char *volume, const char *name, struct err *ret_left,
+		  struct err *e);

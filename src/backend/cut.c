@@ -289,11 +289,27 @@ int backend_cut_snapshots(struct backend *b, const struct backend_cut *c,
 
 /* ---- delete ---- */
 
+static int delete_backup(struct backend *b, const struct backend_snapshot *s, struct err *e)
+{
+	const char *name = snapshot_backup_name(s);
+	struct err left = { 0 };
+	char text[512];
+	int r;
+
+	r = backup_delete(s->location, s->volume_id, name, &left, e);
+	if (r || !left.code || !b->warn)
+		return r;
+	snprintf(text, sizeof(text),
+		 "backup \"%s\" is gone, its blocks are left to the next deletion: %s", name,
+		 err_text(&left));
+	b->warn(b->warn_arg, text);
+	return 0;
+}
+
 static int delete_one(struct backend *b, const struct backend_snapshot *s, struct err *e)
 {
-	if (s->kind == BACKEND_BACKUP)
-		return backup_delete(s->location, s->volume_id, s->id, e);
-	return image_delete(b, true, s->id, 0, e);
+	return s->kind == BACKEND_BACKUP ? delete_backup(b, s, e)
+					 : image_delete(b, true, s->id, 0, e);
 }
 
 int backend_snapshot_delete(struct backend *b, const char *id, struct err *e)

@@ -232,7 +232,8 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 	if (fd < 0)
 		return fd;
 	snprintf(path, sizeof(path), "%s/tmp/%s", b->dir, tmp);
-	r = backup_restore(s->location, s->volume_id, s->id, path, true, NULL, NULL, e);
+	r = backup_restore(s->location, s->volume_id, snapshot_backup_name(s), path, true, NULL,
+			   NULL, e);
 	r = r ?: io_size(fd, &have, e);
 	if (!r && have < bytes && ftruncate(fd, (off_t)bytes))
 		r = err_sys(e, -errno, "the size of the restored image");

@@ -55,9 +55,11 @@ int volume_row_state(struct backend *b, const char *id, enum record_state s, str
 int volume_row_delete(struct backend *b, const char *id, struct err *e);
 int snapshot_row_by(struct backend *b, const char *column, const char *value,
 		    struct backend_snapshot *ret, struct err *e);
-/** snapshot_lookup - the row, or, for a backup that another node (or lost records) made, its
- * manifest in the backup directory. */
+/** snapshot_lookup - the row, or, for a backup that another node (or lost records, or a person)
+ * made, its manifest in the backup directory. Takes b->lock for the row only: a store may hang. */
 int snapshot_lookup(struct backend *b, const char *id, struct backend_snapshot *ret, struct err *e);
+/** snapshot_backup_name - the name that a backup has in its store. */
+const char *snapshot_backup_name(const struct backend_snapshot *s);
 int snapshot_row_insert(struct backend *b, const struct backend_snapshot *s, struct err *e);
 int snapshot_row_ready(struct backend *b, const char *id, struct err *e);
 int snapshot_row_delete(struct backend *b, const char *id, struct err *e);

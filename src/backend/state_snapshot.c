@@ -146,20 +146,40 @@ int snapshot_rows_of_group(struct backend *b, const char *group_id, struct backe
 
 /* ---- the face ---- */
 
-static int from_manifest(const struct backend *b, const struct backup_info *i,
+const char *snapshot_backup_name(const struct backend_snapshot *s)
+{
+	const char *slash = strchr(s->id, '/');
+
+	return slash ? slash + 1 : s->id;
+}
+
+/* The names of the driver's own: "backup-<32 hex>.<node>". It always says what it knows; others
+ * may have taken whatever stood on a device. */
+static bool made_by_driver(const char *name)
+{
+	return !strncmp(name, "backup-", 7) && strspn(name + 7, "0123456789abcdef") == 32 &&
+	       name[39] == '.';
+}
+
+static int from_manifest(const struct backend *b, const char *id, const struct backup_info *i,
 			 struct backend_snapshot *ret, struct err *e)
 {
+	bool unknown = !i->fs_type[0] && !made_by_driver(i->name);
 	struct backend_snapshot s = { .kind = BACKEND_BACKUP,
 				      .size_bytes = i->size_bytes,
 				      .header_bytes = i->header_bytes,
 				      .encrypted = i->encrypted,
-				      .block = !i->fs_type[0],
+				      .block = !i->fs_type[0] && !unknown,
+				      .content_unknown = unknown,
 				      .ready = true,
 				      .format = BACKEND_FORMATTED,
-				      .fs_made = i->fs_type[0] != '\0',
+				      .fs_made = i->fs_type[0] || unknown,
 				      .created_seconds = i->created_seconds };
 
-	if (text_copy(s.id, sizeof(s.id), i->name) || text_copy(s.name, sizeof(s.name), i->name) ||
+	/* The command line's had the header counted in. */
+	if (s.header_bytes < i->device_bytes && s.size_bytes > i->device_bytes - s.header_bytes)
+		s.size_bytes = i->device_bytes - s.header_bytes;
+	if (text_copy(s.id, sizeof(s.id), id) || text_copy(s.name, sizeof(s.name), i->name) ||
 	    text_copy(s.volume_id, sizeof(s.volume_id), i->volume) ||
 	    text_copy(s.fs_type, sizeof(s.fs_type), i->fs_type) ||
 	    text_copy(s.pin.uuid, sizeof(s.pin.uuid), i->uuid) ||
@@ -170,45 +190,32 @@ static int from_manifest(const struct backend *b, const struct backup_info *i,
 }
 
 /* A backup of another node stands in the shared directory only. What it holds is open only. */
-static int find_manifest(struct backend *b, const char *id, struct backend_snapshot *ret,
+static int find_manifest(const struct backend *b, const char *id, struct backend_snapshot *ret,
 			 struct err *e)
 {
-	struct backup_info *list = NULL;
-	size_t n = 0;
+	struct backup_info i;
 	int r;
 
-	if (!*b->backup_dir || strncmp(id, "backup-", 7) != 0)
-		return err_set(e, -ENOENT, "snapshot \"%s\" doesn't exist", id);
-	r = backup_list(b->backup_dir, NULL, &list, &n, e);
-	if (r)
-		return r;
-	r = err_set(e, -ENOENT, "snapshot \"%s\" doesn't exist", id);
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(list[i].name, id) != 0)
-			continue;
-		r = from_manifest(b, &list[i], ret, e);
-		break;
-	}
-	free(list);
-	return r;
+	r = *b->backup_dir ? backup_find(b->backup_dir, id, &i, e) : -ENOENT;
+	if (r == -ENOENT)
+		return err_set(e, r, "snapshot \"%s\" doesn't exist", id);
+	return r ?: from_manifest(b, id, &i, ret, e);
 }
 
 int snapshot_lookup(struct backend *b, const char *id, struct backend_snapshot *ret, struct err *e)
 {
-	int r = snapshot_row_by(b, "id", id, ret, e);
+	int r;
 
+	state_lock(b);
+	r = snapshot_row_by(b, "id", id, ret, e);
+	state_unlock(b);
 	return r == -ENOENT ? find_manifest(b, id, ret, e) : r;
 }
 
 int backend_snapshot_get(struct backend *b, const char *id, struct backend_snapshot *ret,
 			 struct err *e)
 {
-	int r;
-
-	state_lock(b);
-	r = snapshot_lookup(b, id, ret, e);
-	state_unlock(b);
-	return r;
+	return snapshot_lookup(b, id, ret, e);
 }
 
 int backend_snapshot_find(struct backend *b, const char *name, struct backend_snapshot *ret,

@@ -15,7 +15,7 @@ static bool all_zero(const char *p, size_t n)
 /* ---- write ---- */
 
 struct writer {
-	const char *dir;
+	struct store_run run;
 	int fd;
 	char *buf;
 	struct manifest m;
@@ -50,7 +50,7 @@ static int write_block(struct writer *w, uint64_t i, struct err *e)
 		return 0;
 	}
 	r = store_hash(w->buf, len, w->m.hashes[i], e);
-	r = r ?: store_put(w->dir, w->m.hashes[i], w->buf, len, &fresh, e);
+	r = r ?: store_put(&w->run, w->m.hashes[i], w->buf, len, &fresh, e);
 	if (!r && fresh) {
 		w->stats.stored_blocks++;
 		w->stats.stored_bytes += len;
@@ -80,6 +80,18 @@ static int write_blocks(struct writer *w, struct err *e)
 				    i * BACKUP_BLOCK_BYTES < end ? i * BACKUP_BLOCK_BYTES : end,
 				    end);
 	}
+	return r;
+}
+
+/* A sweep by a host that our lock doesn't reach may have taken what was written or found more than
+ * a day ago. */
+static int keep_blocks(const struct writer *w, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t i = 0; !r && i < w->m.n_blocks; i++)
+		if (!hash_is_hole(w->m.hashes[i]))
+			r = store_touch(w->run.dir, w->m.hashes[i], e);
 	return r;
 }
 
@@ -116,20 +128,22 @@ static int write_locked(struct writer *w, const struct backup_source *s, struct 
 	w->m.n_blocks = block_count(bytes);
 	w->m.hashes = calloc(w->m.n_blocks + 1, HASH_BYTES);
 	w->buf = malloc(BACKUP_BLOCK_BYTES);
-	if (!w->m.hashes || !w->buf)
+	w->run.spare = malloc(BACKUP_BLOCK_BYTES);
+	if (!w->m.hashes || !w->buf || !w->run.spare)
 		return err_set(e, -ENOMEM, "no memory for a backup");
 	/* What a mapping wrote went past the device's page cache: none of it may be older. */
 	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
 	r = write_blocks(w, e);
 	w->m.info.stored_bytes = w->stats.stored_bytes;
-	r = r ?: store_sync(w->dir, e); /* blocks before the manifest that names them */
-	return r ?: manifest_write(w->dir, &w->m, e);
+	r = r ?: keep_blocks(w, e);
+	r = r ?: store_sync(w->run.dir, e); /* blocks before the manifest that names them */
+	return r ?: manifest_write(w->run.dir, &w->m, e);
 }
 
 int backup_write(const char *dir, const struct backup_source *s, backup_progress *progress,
 		 void *arg, struct backup_stats *ret, struct err *e)
 {
-	struct writer w = { .dir = dir, .fd = -1, .progress = progress, .arg = arg };
+	struct writer w = { .run = { .dir = dir }, .fd = -1, .progress = progress, .arg = arg };
 	_cleanup_close_ int lock = -1;
 	struct manifest old;
 	int r;
@@ -142,16 +156,20 @@ int backup_write(const char *dir, const struct backup_source *s, backup_progress
 		manifest_clear(&old);
 		if (ret)
 			*ret = w.stats;
-		return 0;
+		return store_sync(dir, e); /* its writer may not have come to that */
 	}
 	if (r != -ENOENT)
 		return r;
 	err_clear(e);
+	r = store_now(lock, &w.run.since, e);
+	if (r)
+		return r;
 	w.fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	r = w.fd < 0 ? err_sys(e, -errno, "%s can't be opened", s->path) : write_locked(&w, s, e);
 	base_closep(&w.fd);
 	manifest_clear(&w.m);
 	free(w.buf);
+	free(w.run.spare);
 	if (!r && ret)
 		*ret = w.stats;
 	return r;
@@ -162,11 +180,10 @@ int backup_write(const char *dir, const struct backup_source *s, backup_progress
 int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
 		struct err *e)
 {
-	_cleanup_close_ int lock = -1;
 	struct manifest m;
 	int r;
 
-	r = store_open(dir, false, false, &lock, e);
+	r = store_check(dir, e);
 	r = r ?: manifest_read(dir, volume, name, &m, e);
 	if (r)
 		return r;
@@ -175,9 +192,41 @@ int backup_read(const char *dir, const char *volume, const char *name, struct ba
 	return 0;
 }
 
+/* "VOLUME/NAME" in its parts; false where it isn't that. */
+static bool split_handle(const char *handle, char volume[BACKUP_NAME_MAX], const char **ret_name)
+{
+	const char *slash = strchr(handle, '/');
+	size_t n = slash ? (size_t)(slash - handle) : 0;
+
+	if (!slash || n >= BACKUP_NAME_MAX)
+		return false;
+	memcpy(volume, handle, n);
+	volume[n] = '\0';
+	*ret_name = slash + 1;
+	return true;
+}
+
+int backup_find(const char *dir, const char *handle, struct backup_info *ret, struct err *e)
+{
+	char volume[BACKUP_NAME_MAX];
+	const char *name = handle;
+	int r;
+
+	r = store_check(dir, e);
+	if (!r && !split_handle(handle, volume, &name))
+		r = manifest_volume_of(dir, name, volume, e);
+	if (r)
+		return r;
+	if (!backup_name_valid(volume) || !backup_name_valid(name))
+		return err_set(e, -ENOENT, "\"%s\" is no name of a backup", handle);
+	return backup_read(dir, volume, name, ret, e);
+}
+
 struct info_list {
 	struct backup_info *list;
 	size_t n;
+	backup_bad *bad;
+	void *arg;
 };
 
 static int add_info(void *arg, struct manifest *m, struct err *e)
@@ -192,6 +241,13 @@ static int add_info(void *arg, struct manifest *m, struct err *e)
 	return 0;
 }
 
+static void tell_bad(void *arg, const char *why)
+{
+	const struct info_list *l = arg;
+
+	l->bad(l->arg, why);
+}
+
 static int by_volume_and_time(const void *a, const void *b)
 {
 	const struct backup_info *x = a, *y = b;
@@ -203,15 +259,14 @@ static int by_volume_and_time(const void *a, const void *b)
 						       : x->created_seconds > y->created_seconds;
 }
 
-int backup_list(const char *dir, const char *volume, struct backup_info **ret, size_t *ret_n,
-		struct err *e)
+int backup_list(const char *dir, const char *volume, backup_bad *bad, void *arg,
+		struct backup_info **ret, size_t *ret_n, struct err *e)
 {
-	struct info_list l = { NULL, 0 };
-	_cleanup_close_ int lock = -1;
+	struct info_list l = { NULL, 0, bad, arg };
 	int r;
 
-	r = store_open(dir, false, false, &lock, e);
-	r = r ?: manifest_each(dir, volume, add_info, &l, e);
+	r = store_check(dir, e);
+	r = r ?: manifest_each(dir, volume, add_info, bad ? tell_bad : NULL, &l, e);
 	if (r) {
 		free(l.list);
 		return r;
@@ -356,16 +411,23 @@ int backup_verify(const char *dir, const char *volume, const char *name, backup_
 	return r;
 }
 
-int backup_delete(const char *dir, const char *volume, const char *name, struct err *e)
+/* A lock that is waited for could be hours of somebody's upload. */
+int backup_delete(const char *dir, const char *volume, const char *name, struct err *ret_left,
+		  struct err *e)
 {
 	_cleanup_close_ int lock = -1;
 	int r;
 
+	err_clear(ret_left);
 	if (!backup_name_valid(volume) || !backup_name_valid(name))
 		return err_set(e, -EINVAL, "\"%s\", \"%s\": no names of a backup", volume, name);
-	r = store_open(dir, false, true, &lock, e);
+	r = store_check(dir, e);
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	r = manifest_delete(dir, volume, name, e);
-	return r ?: store_sweep(dir, e);
+	if (r)
+		return r;
+	r = store_open(dir, false, true, &lock, ret_left);
+	(void)(r ?: store_sweep(dir, lock, ret_left));
+	return 0;
 }

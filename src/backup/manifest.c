@@ -3,7 +3,6 @@
 // manifest.
 #include "internal.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -265,11 +264,20 @@ int manifest_write(const char *dir, const struct manifest *m, struct err *e)
 {
 	struct json_object *o = build(m);
 	const char *body = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN) : NULL;
+	char path[PATH_BYTES];
 	int r;
 
 	r = body ? write_text(dir, m, body, e) : err_set(e, -ENOMEM, "no memory for a manifest");
 	json_object_put(o);
-	return r ?: store_sync(dir, e);
+	if (r)
+		return r;
+	r = store_sync(dir, e);
+	if (r) {
+		/* What may not last is no backup. */
+		manifest_path(dir, m->info.volume, m->info.name, path);
+		(void)!unlink(path);
+	}
+	return r;
 }
 
 int manifest_delete(const char *dir, const char *volume, const char *name, struct err *e)
@@ -293,88 +301,160 @@ static bool is_manifest(const char *file)
 	return n > 5 && n - 5 < BACKUP_NAME_MAX && !strcmp(file + n - 5, ".json");
 }
 
-static void sweep_volume(int manifests, const char *volume)
+/* "NAME.json.new-RANDOM": store_write_file's */
+static bool is_unfinished(const char *file)
 {
-	int fd = openat(manifests, volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *tail = strstr(file, ".json.new-");
+
+	return tail && tail != file;
+}
+
+static int sweep_volume(int manifests, const char *volume, const struct timespec *now,
+			struct err *e)
+{
+	int fd = openat(manifests, volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 	DIR *f = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 
 	if (!f) {
 		base_closep(&fd);
-		return;
+		return 0;
 	}
-	while ((d = readdir(f)))
-		if (backup_name_valid(d->d_name) && !is_manifest(d->d_name))
+	while (!(r = store_next(f, &d, volume, e)) && d)
+		if (is_unfinished(d->d_name) && store_is_old(fd, d->d_name, now))
 			(void)!unlinkat(fd, d->d_name, 0);
 	closedir(f);
 	(void)!unlinkat(manifests, volume, AT_REMOVEDIR); /* if that was the last one */
+	return r;
 }
 
-int manifest_sweep(const char *dir, struct err *e)
+int manifest_sweep(const char *dir, const struct timespec *now, struct err *e)
 {
 	char path[PATH_BYTES];
 	struct dirent *d;
 	DIR *f;
+	int r;
 
 	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
 	f = opendir(path);
 	if (!f)
 		return err_sys(e, -errno, "%s", path);
-	while ((d = readdir(f)))
-		if (backup_name_valid(d->d_name))
-			sweep_volume(dirfd(f), d->d_name);
+	while (!(r = store_next(f, &d, path, e)) && d) {
+		r = backup_name_valid(d->d_name) ? sweep_volume(dirfd(f), d->d_name, now, e) : 0;
+		if (r)
+			break;
+	}
 	closedir(f);
+	return r;
+}
+
+int manifest_volume_of(const char *dir, const char *name, char ret[BACKUP_NAME_MAX], struct err *e)
+{
+	char path[PATH_BYTES];
+	struct dirent *d;
+	size_t found = 0;
+	int r;
+	DIR *f;
+
+	if (!backup_name_valid(name))
+		return err_set(e, -ENOENT, "\"%s\" is no name of a backup", name);
+	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
+	f = opendir(path);
+	if (!f)
+		return err_sys(e, -errno, "%s", path);
+	while (!(r = store_next(f, &d, path, e)) && d) {
+		char file[PATH_BYTES];
+
+		if (!backup_name_valid(d->d_name))
+			continue;
+		manifest_path(dir, d->d_name, name, file);
+		if (access(file, F_OK))
+			continue;
+		found++;
+		text_copy(ret, BACKUP_NAME_MAX, d->d_name);
+	}
+	closedir(f);
+	if (r)
+		return r;
+	if (!found)
+		return err_set(e, -ENOENT, "there is no backup %s in %s", name, dir);
+	return found == 1
+		       ? 0
+		       : err_set(e, -EUCLEAN, "several volumes have a backup %s; name it VOLUME/%s",
+				 name, name);
+}
+
+struct visit {
+	const char *dir;
+	int (*fn)(void *arg, struct manifest *m, struct err *e);
+	backup_bad *bad;
+	void *arg;
+};
+
+static int visit_one(const struct visit *v, const char *volume, const char *file, struct err *e)
+{
+	char name[BACKUP_NAME_MAX];
+	struct manifest m;
+	int r;
+
+	snprintf(name, sizeof(name), "%.*s", (int)strlen(file) - 5, file);
+	r = manifest_read(v->dir, volume, name, &m, e);
+	if (!r) {
+		r = v->fn(v->arg, &m, e);
+		manifest_clear(&m);
+		return r;
+	}
+	if (r != -ENOENT && !v->bad)
+		return r;
+	if (r != -ENOENT) /* else removed meanwhile */
+		v->bad(v->arg, err_text(e));
+	err_clear(e);
 	return 0;
 }
 
-static int each_of_volume(const char *dir, const char *volume,
-			  int (*fn)(void *arg, struct manifest *m, struct err *e), void *arg,
-			  struct err *e)
+static int each_of_volume(const struct visit *v, const char *volume, struct err *e)
 {
-	char path[PATH_BYTES], name[BACKUP_NAME_MAX];
+	char path[PATH_BYTES];
 	struct dirent *d;
-	int r = 0;
+	int r;
 	DIR *f;
 
-	snprintf(path, sizeof(path), "%.4000s/manifests/%.128s", dir, volume);
+	snprintf(path, sizeof(path), "%.4000s/manifests/%.128s", v->dir, volume);
 	f = opendir(path);
 	if (!f)
-		return errno == ENOENT ? 0 : err_sys(e, -errno, "%s", path);
-	while (!r && (d = readdir(f))) {
-		struct manifest m;
-
-		if (!is_manifest(d->d_name))
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)strlen(d->d_name) - 5, d->d_name);
-		r = manifest_read(dir, volume, name, &m, e);
-		if (!r) {
-			r = fn(arg, &m, e);
-			manifest_clear(&m);
-		}
+		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, -errno, "%s", path);
+	while (!(r = store_next(f, &d, path, e)) && d) {
+		r = is_manifest(d->d_name) ? visit_one(v, volume, d->d_name, e) : 0;
+		if (r)
+			break;
 	}
 	closedir(f);
 	return r;
 }
 
 int manifest_each(const char *dir, const char *volume,
-		  int (*fn)(void *arg, struct manifest *m, struct err *e), void *arg, struct err *e)
+		  int (*fn)(void *arg, struct manifest *m, struct err *e), backup_bad *bad,
+		  void *arg, struct err *e)
 {
+	struct visit v = { dir, fn, bad, arg };
 	char path[PATH_BYTES];
 	struct dirent *d;
-	int r = 0;
+	int r;
 	DIR *f;
 
 	if (volume)
 		return backup_name_valid(volume)
-			       ? each_of_volume(dir, volume, fn, arg, e)
+			       ? each_of_volume(&v, volume, e)
 			       : err_set(e, -EINVAL, "\"%s\": no name of a volume", volume);
 	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
 	f = opendir(path);
 	if (!f)
 		return err_sys(e, -errno, "%s", path);
-	while (!r && (d = readdir(f)))
-		if (backup_name_valid(d->d_name))
-			r = each_of_volume(dir, d->d_name, fn, arg, e);
+	while (!(r = store_next(f, &d, path, e)) && d) {
+		r = backup_name_valid(d->d_name) ? each_of_volume(&v, d->d_name, e) : 0;
+		if (r)
+			break;
+	}
 	closedir(f);
 	return r;
 }

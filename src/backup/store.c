@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 
 #define PATH_BYTES STORE_PATH_BYTES
+/* A host that the lock doesn't reach (NFS with nolock or local_lock) may be writing the backup that
+ * a block belongs to. */
+#define SWEEP_AGE_SECONDS (24 * 60 * 60)
 
 uint64_t block_count(uint64_t device_bytes)
 {
@@ -47,8 +50,8 @@ static int make_dir(const char *path, struct err *e)
  * read has readers all the same. */
 static int take_lock(const char *dir, bool exclusive, int *ret, struct err *e)
 {
+	int fd, r, how = exclusive ? LOCK_EX | LOCK_NB : LOCK_SH;
 	char path[PATH_BYTES];
-	int fd, r;
 
 	snprintf(path, sizeof(path), "%.4000s/lock", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -57,8 +60,12 @@ static int take_lock(const char *dir, bool exclusive, int *ret, struct err *e)
 	if (fd < 0)
 		return err_sys(e, -errno, "%s can't be opened", path);
 	do
-		r = flock(fd, exclusive ? LOCK_EX : LOCK_SH) ? -errno : 0;
+		r = flock(fd, how) ? -errno : 0;
 	while (r == -EINTR);
+	if (r == -EWOULDBLOCK) {
+		close(fd);
+		return err_set(e, -EBUSY, "backups in %s are being written or read", dir);
+	}
 	if (r) {
 		close(fd);
 		return err_sys(e, r, "%s can't be locked", path);
@@ -67,26 +74,59 @@ static int take_lock(const char *dir, bool exclusive, int *ret, struct err *e)
 	return 0;
 }
 
-int store_open(const char *dir, bool create, bool exclusive, int *ret_lock, struct err *e)
+static int make_store(const char *dir, struct err *e)
 {
 	static const char *const sub[] = { "blobs", "manifests" };
 	char path[PATH_BYTES];
 	int r;
 
-	if (create) {
-		r = make_dir(dir, e);
-		for (size_t i = 0; !r && i < ARRAY_SIZE(sub); i++) {
-			snprintf(path, sizeof(path), "%.4000s/%s", dir, sub[i]);
-			r = make_dir(path, e);
-		}
-		if (r)
-			return r;
+	r = make_dir(dir, e);
+	for (size_t i = 0; !r && i < ARRAY_SIZE(sub); i++) {
+		snprintf(path, sizeof(path), "%.4000s/%s", dir, sub[i]);
+		r = make_dir(path, e);
 	}
+	return r;
+}
+
+int store_check(const char *dir, struct err *e)
+{
+	char path[PATH_BYTES];
+
 	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
 	if (access(path, F_OK))
 		return errno == ENOENT ? err_set(e, -ENOENT, "%s is no backup store", dir)
 				       : err_sys(e, -errno, "%s", path);
-	return take_lock(dir, exclusive, ret_lock, e);
+	return 0;
+}
+
+int store_open(const char *dir, bool create, bool exclusive, int *ret_lock, struct err *e)
+{
+	int r = create ? make_store(dir, e) : 0;
+
+	r = r ?: store_check(dir, e);
+	return r ?: take_lock(dir, exclusive, ret_lock, e);
+}
+
+int store_now(int lock, struct timespec *ret, struct err *e)
+{
+	struct stat st;
+
+	if (futimens(lock, NULL) || fstat(lock, &st))
+		return err_sys(e, -errno, "the backup store's clock");
+	*ret = st.st_mtim;
+	return 0;
+}
+
+bool store_before(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+int store_next(DIR *dir, struct dirent **ret, const char *path, struct err *e)
+{
+	errno = 0;
+	*ret = readdir(dir);
+	return *ret || !errno ? 0 : err_sys(e, -errno, "%s can't be listed to its end", path);
 }
 
 int store_hash(const void *block, size_t len, uint8_t ret[HASH_BYTES], struct err *e)
@@ -132,17 +172,31 @@ int store_write_file(const char *path, const struct crypto_iov *parts, size_t n,
 	return r;
 }
 
-int store_put(const char *dir, const uint8_t hash[HASH_BYTES], const void *block, size_t len,
-	      bool *ret_new, struct err *e)
+/* Is it there, and whole? It is read once a run: what has rotted must not be handed on to a new
+ * backup. Its time is that of its last use, so that no sweep takes it. */
+static bool have_block(const struct store_run *run, const char *path,
+		       const uint8_t hash[HASH_BYTES], size_t len)
+{
+	struct stat st;
+
+	if (stat(path, &st) || (uint64_t)st.st_size != len)
+		return false;
+	if (!store_before(&st.st_mtim, &run->since))
+		return true;
+	return !store_get(run->dir, hash, run->spare, len, NULL) &&
+	       !store_touch(run->dir, hash, NULL);
+}
+
+int store_put(const struct store_run *run, const uint8_t hash[HASH_BYTES], const void *block,
+	      size_t len, bool *ret_new, struct err *e)
 {
 	struct crypto_iov part = { block, len };
 	char path[PATH_BYTES];
-	struct stat st;
 	size_t n;
 	int r;
 
-	blob_path(dir, hash, path, &n);
-	*ret_new = stat(path, &st) || (uint64_t)st.st_size != len;
+	blob_path(run->dir, hash, path, &n);
+	*ret_new = !have_block(run, path, hash, len);
 	if (!*ret_new)
 		return 0;
 	path[n] = '\0';
@@ -151,6 +205,18 @@ int store_put(const char *dir, const uint8_t hash[HASH_BYTES], const void *block
 	if (r)
 		return r;
 	return store_write_file(path, &part, 1, e);
+}
+
+int store_touch(const char *dir, const uint8_t hash[HASH_BYTES], struct err *e)
+{
+	char path[PATH_BYTES];
+	size_t n;
+
+	blob_path(dir, hash, path, &n);
+	if (!utimensat(AT_FDCWD, path, NULL, 0))
+		return 0;
+	return errno == ENOENT ? err_set(e, -EBADMSG, "the backup's block %s is missing", path)
+			       : err_sys(e, -errno, "%s", path);
 }
 
 int store_sync(const char *dir, struct err *e)
@@ -221,45 +287,59 @@ static int by_bytes(const void *a, const void *b)
 	return memcmp(a, b, HASH_BYTES);
 }
 
-static void sweep_dir(const char *path, const char *prefix, const struct hash_set *used)
+bool store_is_old(int dirfd, const char *name, const struct timespec *now)
 {
-	struct dirent *d;
-	DIR *dir = opendir(path);
+	struct stat st;
 
-	while (dir && (d = readdir(dir))) {
-		uint8_t hash[HASH_BYTES];
-		char hex[HASH_HEX];
-		size_t n = 0;
-		bool whole = strlen(d->d_name) == 62 &&
-			     snprintf(hex, sizeof(hex), "%s%.62s", prefix, d->d_name) == 64 &&
-			     !text_unhex(hex, hash, sizeof(hash), &n);
-
-		if (d->d_name[0] == '.' ||
-		    (whole && used->n &&
-		     bsearch(hash, used->hashes, used->n, HASH_BYTES, by_bytes)))
-			continue;
-		(void)!unlinkat(dirfd(dir), d->d_name, 0); /* unused, or what a dead writer left */
-	}
-	if (dir)
-		closedir(dir);
+	return !fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) &&
+	       st.st_mtim.tv_sec < now->tv_sec - SWEEP_AGE_SECONDS;
 }
 
-int store_sweep(const char *dir, struct err *e)
+static bool is_used(const char *prefix, const char *name, const struct hash_set *used)
 {
-	struct hash_set used = { NULL, 0, 0 };
-	char path[PATH_BYTES];
+	uint8_t hash[HASH_BYTES];
+	char hex[HASH_HEX];
+	size_t n = 0;
+
+	return strlen(name) == 62 && snprintf(hex, sizeof(hex), "%s%.62s", prefix, name) == 64 &&
+	       !text_unhex(hex, hash, sizeof(hash), &n) && used->n &&
+	       bsearch(hash, used->hashes, used->n, HASH_BYTES, by_bytes);
+}
+
+/* Unused, or what a dead writer left; a file that can't go is tried again by the next sweep. */
+static int sweep_dir(const char *path, const char *prefix, const struct hash_set *used,
+		     const struct timespec *now, struct err *e)
+{
+	DIR *dir = opendir(path);
+	struct dirent *d;
 	int r;
 
-	r = manifest_each(dir, NULL, collect, &used, e);
-	r = r ?: manifest_sweep(dir, e);
+	if (!dir)
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "%s", path);
+	while (!(r = store_next(dir, &d, path, e)) && d)
+		if (d->d_name[0] != '.' && !is_used(prefix, d->d_name, used) &&
+		    store_is_old(dirfd(dir), d->d_name, now))
+			(void)!unlinkat(dirfd(dir), d->d_name, 0);
+	closedir(dir);
+	return r;
+}
+
+int store_sweep(const char *dir, int lock, struct err *e)
+{
+	struct hash_set used = { NULL, 0, 0 };
+	char path[PATH_BYTES], prefix[3];
+	struct timespec now;
+	int r;
+
+	r = store_now(lock, &now, e);
+	r = r ?: manifest_each(dir, NULL, collect, NULL, &used, e);
+	r = r ?: manifest_sweep(dir, &now, e);
 	if (!r && used.n)
 		qsort(used.hashes, used.n, HASH_BYTES, by_bytes);
 	for (unsigned int i = 0; !r && i < 256; i++) {
-		char prefix[3];
-
 		snprintf(prefix, sizeof(prefix), "%02x", i);
 		snprintf(path, sizeof(path), "%.4000s/blobs/%s", dir, prefix);
-		sweep_dir(path, prefix, &used);
+		r = sweep_dir(path, prefix, &used, &now, e);
 	}
 	free(used.hashes);
 	return r;

@@ -180,6 +180,14 @@ bool csi_id_plausible(const char *id)
 	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n && id[0] != '.';
 }
 
+bool csi_snapshot_plausible(const char *id)
+{
+	size_t n = strlen(id);
+
+	return n > 0 && n < BACKEND_ID_MAX &&
+	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789.-_/") == n;
+}
+
 bool csi_id_has_node(const char *id)
 {
 	const char *dot = strrchr(id, '.');

@@ -127,7 +127,7 @@ static enum csi_code check_snapshot_source(struct csi_call *call, struct request
 	if (!*q->source_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT,
 				"volume_content_source.snapshot.snapshot_id: missing");
-	r = csi_id_plausible(q->source_id)
+	r = csi_snapshot_plausible(q->source_id)
 		    ? backend_snapshot_get(call->driver->backend, q->source_id, &s, &e)
 		    : -ENOENT;
 	/* A backup of another node is found in the backup directory. */
@@ -139,7 +139,8 @@ static enum csi_code check_snapshot_source(struct csi_call *call, struct request
 		return csi_fail_err(call, &e, "snapshot \"%s\"", q->source_id);
 	if (!s.ready)
 		return csi_fail(call, CSI_ABORTED, "snapshot \"%s\" isn't ready yet", q->source_id);
-	return check_source_like(call, q, s.encrypted, s.block, s.fs_type, s.size_bytes);
+	return check_source_like(call, q, s.encrypted, s.content_unknown ? q->cap.block : s.block,
+				 s.fs_type, s.size_bytes);
 }
 
 static enum csi_code check_volume_source(struct csi_call *call, struct request *q)

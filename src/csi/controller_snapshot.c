@@ -152,7 +152,7 @@ enum csi_code csi_delete_snapshot(struct csi_call *call)
 
 	if (!*q->snapshot_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "snapshot_id: missing");
-	if (csi_id_plausible(q->snapshot_id)) {
+	if (csi_snapshot_plausible(q->snapshot_id)) {
 		if (csi_id_elsewhere(call, q->snapshot_id))
 			return csi_fail(call, CSI_FAILED_PRECONDITION,
 					"snapshot \"%s\" lives on another node; its own "
@@ -249,7 +249,7 @@ enum csi_code csi_get_snapshot(struct csi_call *call)
 
 	if (!*q->snapshot_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "snapshot_id: missing");
-	rc = csi_id_plausible(q->snapshot_id)
+	rc = csi_snapshot_plausible(q->snapshot_id)
 		     ? backend_snapshot_get(call->driver->backend, q->snapshot_id, &s, &e)
 		     : -ENOENT;
 	if (rc == -ENOENT)

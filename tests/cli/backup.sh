@@ -128,8 +128,19 @@ check "it is whole" backup --verify store "$big" killed
 check "it restores" "$CRYPTVOL" restore store "$big" killed back4
 check "byte by byte" cmp back4 big
 
-# Deleted: what no other names goes, and what dead writers left.
+# Written or used within a day: a host that our lock doesn't reach may be writing their backup.
 : >"store/manifests/$big/x.json.new-0123456789abcdef"
+cp -a store young
+check "delete, all of it young" backup -q --delete young "$big" killed
+check_equal "no block goes" "$(blobs)" "$(find young/blobs -type f | wc -l)"
+check "nor what a writer has begun" test -e "young/manifests/$big/x.json.new-0123456789abcdef"
+rm -r young
+age() {
+	find "$1" -type f -exec touch -d "2 days ago" {} +
+}
+
+# Deleted: what no other names goes, and what dead writers left.
+age store
 check "delete" backup -q --delete store "$big" killed
 check_equal "only the others' blocks are left" "$before" "$(blobs)"
 check "its volume is gone from the store" test ! -e "store/manifests/$big"
@@ -137,6 +148,87 @@ check "deleted again" backup -q --delete store "$big" killed
 check "delete the first" backup -q --delete store "$uuid" one
 check "the second is whole" backup --verify store "$uuid" two
 check_equal "the first one's own two blocks are gone" $((before - 2)) "$(blobs)"
+
+# A block in the store is used again only if it is whole, and is in use from then on.
+change img 5 && backup img store --name rot >said
+blob=$(blob_of img 5)
+printf '\x5a\xa5\x5a\xa5' | dd of="$blob" bs=1 seek=4711 conv=notrunc status=none
+age store
+backup img store --name three >said
+check_equal "a block that has rotted is stored anew" "1 $MIB" "$(stored)"
+check "and the new backup is whole" backup --verify store "$uuid" three
+check "the old one with it" backup --verify store "$uuid" rot
+check_equal "each of its blocks counts as used now" "" "$(find "$(dirname "$(blob_of img 30)")" -name "${blob##*/}" -mmin +60)"
+check_equal "all of them" 0 "$(for i in $(seq 0 39); do find "$(blob_of img "$i")" -mmin +60 2>/dev/null; done | wc -l)"
+
+# Locked: a backup is being written or read elsewhere. Its blocks wait, nobody else does.
+age store
+flock store/lock sleep 60 &
+pid=$!
+while flock -n store/lock true; do sleep 0.02; done
+before=$(blobs)
+check "list while the store is locked" timeout 10 "$CRYPTVOL" backup --list store
+check_says "delete says what it leaves" "are being written or read" timeout 10 "$CRYPTVOL" backup -q --delete store "$uuid" rot
+check_equal "its manifest is gone" 0 "$(backup --list store | grep -c " rot ")"
+check_equal "its blocks aren't" "$before" "$(blobs)"
+kill "$pid" && wait "$pid" 2>/dev/null
+
+# A manifest that isn't ours, or a newer program's: it is told of, and nothing else suffers.
+echo junk >"store/manifests/$uuid/junk.json"
+check_says "list says so" "junk.json: no checksum line" backup --list store
+check_status "and fails" 1 backup --list store
+check_equal "but lists the others" 2 "$(backup --list store 2>/dev/null | grep -c -e ' three ' -e ' two ')"
+check "verify another" backup --verify store "$uuid" three
+backup img store --name four >said
+check_equal "write another" 0 $?
+change img 6 && backup img store --name five >said
+age store
+before=$(blobs)
+check_says "delete says what it leaves" "junk.json" backup -q --delete store "$uuid" five
+check_equal "it is gone" 0 "$(backup --list store 2>/dev/null | grep -c " five ")"
+check_equal "and no block: junk may name them" "$before" "$(blobs)"
+check "delete the junk" backup -q --delete store "$uuid" junk
+check "the next deletion takes what was left" test "$(blobs)" -lt "$before"
+check "the others are whole: two" backup --verify store "$uuid" two
+check "the others are whole: three" backup --verify store "$uuid" three
+
+# A server that goes away while manifests are listed: that isn't their end.
+cat >listing.c <<'END'
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+struct dirent64 *readdir64(DIR *d)
+{
+	static struct dirent64 *(*real)(DIR *);
+	struct dirent64 *e;
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "readdir64");
+	do
+		e = real(d);
+	while (e && e->d_name[0] == '.');
+	if (!e || strlen(e->d_name) != 36)
+		return e;
+	errno = EIO;
+	return NULL;
+}
+struct dirent *readdir(DIR *d)
+{
+	return (void *)readdir64(d);
+}
+END
+if cc -shared -fPIC -o listing.so listing.c -ldl 2>said; then
+	age store
+	before=$(blobs)
+	check_says "a listing that breaks off is an error" "can't be listed" env LD_PRELOAD="$PWD/listing.so" "$CRYPTVOL" backup --list store
+	env LD_PRELOAD="$PWD/listing.so" "$CRYPTVOL" backup -q --delete store "$uuid" none >said 2>&1
+	check_equal "and no sweep goes by it" "$before" "$(blobs)"
+	check "all is there: two" backup --verify store "$uuid" two
+	check "all is there: three" backup --verify store "$uuid" three
+else
+	skip "a listing that breaks off" "no compiler here"
+fi
 
 # What is refused, and why.
 check_status "a directory that is no store" 1 backup --list "$SCRATCH/nowhere"

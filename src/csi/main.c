@@ -119,6 +119,11 @@ int csi_methods(enum csi_mode mode, struct csi_method **ret, size_t *ret_n, stru
 	return 0;
 }
 
+static void on_derived(void *arg, double seconds)
+{
+	csi_metrics_phase(arg, "kdf", seconds);
+}
+
 static int open_parts(struct csi_driver *d, struct err *e)
 {
 	struct crypto_kdf_config kdf = { .budget_bytes = d->config.kdf_memory_bytes,
@@ -136,6 +141,8 @@ static int open_parts(struct csi_driver *d, struct err *e)
 	d->metrics = csi_metrics_new(e);
 	if (!d->metrics)
 		return e->code;
+	kdf.derived = on_derived;
+	kdf.arg = d->metrics;
 	r = crypto_kdf_new(&kdf, &d->env.kdf, e);
 	if (r)
 		return r;
@@ -213,6 +220,9 @@ int main(int argc, char **argv)
 			log_set_debug(on_debug);
 		r = secret_process_init(&e);
 	}
+	/* Before anything is repaired: what another process is in the middle of isn't left over. */
+	if (!r)
+		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);
 	if (!r)
 		r = open_parts(&d, &e);
 	if (!r)

@@ -119,7 +119,22 @@ static enum csi_code prove_passphrase(struct node_stage *s)
 	return CSI_OK;
 }
 
-/* A crash may have left it suspended, or short of the volume's size. */
+/* The key that a later expansion needs: a crash between the mapping and its key, or another's hand,
+ * has left the mapping without. */
+static int keep_key(struct node_stage *s, struct err *e)
+{
+	struct volume_open o = { .where = where_of(s),
+				 .name = s->volume.id,
+				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
+				 .refresh = true,
+				 .keep_key = true,
+				 .flags = s->class.flags };
+	int slot;
+
+	return volume_open(&s->call->driver->env, &o, &slot, e);
+}
+
+/* A crash may have left it suspended, without its kept key, or short of the volume's size. */
 static int heal_mapping(struct node_stage *s, struct err *e)
 {
 	struct volume_resize rs = { .size_sectors = 0 };
@@ -130,6 +145,8 @@ static int heal_mapping(struct node_stage *s, struct err *e)
 	r = volume_query_status(&s->call->driver->env, s->volume.id, &st, e);
 	if (!r && st.dm.suspended && backend_cut_idle(s->call->driver->backend))
 		r = csi_resume_volume(s->call->driver, s->volume.id, e);
+	if (!r && st.key_in_keyring && !st.key_kept)
+		r = keep_key(s, e);
 	if (!r && !s->is_static && st.size_sectors * SECTOR_SIZE_BYTES < s->volume.size_bytes) {
 		rs.key = &k;
 		r = volume_resize(&s->call->driver->env, s->volume.id, &rs, e);

@@ -30,7 +30,7 @@ static int open_device(const struct node_stage *s, struct err *e)
 /* A file system begun here and not finished: nothing there, or one with our UUID. */
 static int clear_unfinished(struct node_stage *s, struct err *e)
 {
-	/* The mkfs of a driver that was killed may be running still; it holds the device like this. */
+	/* The mkfs of a killed driver may be running still; it holds the device like this. */
 	_cleanup_close_ int fd = open(s->device, O_RDWR | O_EXCL | O_CLOEXEC);
 	char uuid[40];
 	size_t wiped;

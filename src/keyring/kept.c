@@ -80,15 +80,23 @@ static int open_with_user_keyring(int32_t *ret_link, struct err *e)
 	return 0;
 }
 
-/* Its keys and the ring itself are dead afterwards, and out of the user keyring. */
+/*
+ * Its keys are dead afterwards, and it is out of the user keyring. That comes last, and the ring
+ * isn't revoked before: a search finds no revoked one, so one that a crash left there would stay.
+ */
 static int end_ring(int32_t ring)
 {
 	int32_t keys[RING_KEYS_MAX];
-	int n = keyring_sys_read(ring, keys, RING_KEYS_MAX), r, unlinked;
+	int n = keyring_sys_read(ring, keys, RING_KEYS_MAX), r = 0, unlinked;
 
-	for (int i = 0; i < n; i++)
-		(void)keyring_sys_revoke(keys[i]);
-	r = keyring_sys_revoke(ring);
+	for (int i = 0; i < n; i++) {
+		int one = keyring_sys_revoke(keys[i]);
+
+		if (one < 0 && one != -EKEYREVOKED && one != -ENOKEY)
+			r = one;
+	}
+	if (n < 0)
+		r = keyring_sys_revoke(ring); /* with whatever is in it */
 	unlinked = keyring_sys_unlink(ring, KEY_SPEC_USER_KEYRING);
 	return r < 0 ? r : unlinked < 0 && unlinked != -ENOENT ? unlinked : 0;
 }

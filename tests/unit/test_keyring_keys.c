@@ -359,9 +359,9 @@ int main(void)
 	RUN(not_its_own);
 	RUN(opened_again);
 	RUN_CASE("put_fails_each", each_call_fails(failing_put, 2));
-	RUN_CASE("put_kept_fails_each", each_call_fails(failing_put_kept, 14));
+	RUN_CASE("put_kept_fails_each", each_call_fails(failing_put_kept, 13));
 	RUN_CASE("find_fails_each", each_call_fails(failing_find, 10));
-	RUN_CASE("revoke_fails_each", each_call_fails(failing_revoke, 11));
+	RUN_CASE("revoke_fails_each", each_call_fails(failing_revoke, 10));
 	RUN(errors_say_why);
 	RUN(no_keys_in_the_kernel);
 	RUN(descriptions);

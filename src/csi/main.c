@@ -223,6 +223,9 @@ int main(int argc, char **argv)
 	/* Before anything is repaired: what another process is in the middle of isn't left over. */
 	if (!r)
 		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);
+	/* Before anything is repaired: what another process is in the middle of isn't left over. */
+	if (!r)
+		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);
 	if (!r)
 		r = open_parts(&d, &e);
 	if (!r)

@@ -289,6 +289,7 @@ def sockets(lab):
     second.start(wait=False)
     assert second.process.wait(20) != 0
     assert "csi.sock" in d.last_words(), d.last_words()
+    assert not os.path.exists(second.state), "it opened its records before it looked"
     d.client.Probe()
     d.stop()
     with open(d.socket, "w", encoding="ascii") as f:

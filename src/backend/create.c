@@ -14,24 +14,20 @@ static uint64_t device_bytes(const struct backend_volume *v)
 
 /* What the new volume takes over from its source. Everything that has bytes of somebody is open
  * only. */
-static int inherit(struct backend *b, const struct backend_create *c, struct backend_volume *v,
-		   struct err *e)
+static int inherit(struct backend *b, const struct backend_create *c,
+		   const struct backend_snapshot *snap, struct backend_volume *v, struct err *e)
 {
 	struct backend_volume src = { .size_bytes = 0 };
-	struct backend_snapshot snap;
 	enum record_state st;
 	int r;
 
 	if (c->source == BACKEND_SOURCE_NONE)
 		return 0;
 	if (c->source == BACKEND_SOURCE_SNAPSHOT) {
-		r = snapshot_lookup(b, c->source_id, &snap, e);
-		if (r)
-			return r;
-		v->pin = snap.pin;
-		v->fs_format = snap.fs_made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
-		v->format = snap.format;
-		v->header_bytes = snap.header_bytes;
+		v->pin = snap->pin;
+		v->fs_format = snap->fs_made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
+		v->format = snap->format;
+		v->header_bytes = snap->header_bytes;
 	} else {
 		r = volume_row_by(b, "id", c->source_id, &src, &st, e);
 		if (r)
@@ -52,8 +48,8 @@ static int inherit(struct backend *b, const struct backend_create *c, struct bac
 		       : 0;
 }
 
-static int fill_record(struct backend *b, const struct backend_create *c, struct backend_volume *v,
-		       struct err *e)
+static int fill_record(struct backend *b, const struct backend_create *c,
+		       const struct backend_snapshot *snap, struct backend_volume *v, struct err *e)
 {
 	int r;
 
@@ -70,7 +66,7 @@ static int fill_record(struct backend *b, const struct backend_create *c, struct
 	if (text_copy(v->name, sizeof(v->name), c->name) ||
 	    text_copy(v->fs_type, sizeof(v->fs_type), c->fs_type ?: ""))
 		return err_set(e, -EINVAL, "the name of the volume is too long");
-	r = inherit(b, c, v, e);
+	r = inherit(b, c, snap, v, e);
 	if (r)
 		return r;
 	v->parameters = strdup(c->parameters ?: "{}");
@@ -82,7 +78,8 @@ static int fill_record(struct backend *b, const struct backend_create *c, struct
 
 /* The record under this name: an old one as it is, or a new one with its space promised, in one
  * transaction. */
-static int claim_record(struct backend *b, const struct backend_create *c, struct backend_volume *v,
+static int claim_record(struct backend *b, const struct backend_create *c,
+			const struct backend_snapshot *snap, struct backend_volume *v,
 			enum record_state *st, struct err *e)
 {
 	int r;
@@ -94,7 +91,7 @@ static int claim_record(struct backend *b, const struct backend_create *c, struc
 	if (r == -ENOENT) {
 		err_clear(e);
 		*st = RECORD_CREATING;
-		r = fill_record(b, c, v, e);
+		r = fill_record(b, c, snap, v, e);
 		r = r ?: capacity_check(b, device_bytes(v), e);
 		r = r ?: volume_row_insert(b, v, RECORD_CREATING, e);
 		if (r)
@@ -180,13 +177,17 @@ int backend_create(struct backend *b, const struct backend_create *c,
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	_cleanup_close_ int lock = -1;
+	struct backend_snapshot snap = { .kind = BACKEND_SNAP };
 	enum record_state st;
 	char id[BACKEND_ID_MAX];
 	int r;
 
 	r = backend_volume_id(b, c->name, id, e);
 	r = r ?: image_lock(b, id, &lock, e);
-	r = r ?: claim_record(b, c, &v, &st, e);
+	/* Before the records are locked: a store that hangs must stop nobody else. */
+	if (!r && c->source == BACKEND_SOURCE_SNAPSHOT)
+		r = snapshot_lookup(b, c->source_id, &snap, e);
+	r = r ?: claim_record(b, c, &snap, &v, &st, e);
 	if (r)
 		return r;
 	if (st == RECORD_CREATING) {

@@ -95,6 +95,8 @@ struct backend_config {
 	const char
 		*backup_dir; /* where backups of other nodes are looked up; "" or NULL = nowhere */
 	uint64_t overprovision_percent;
+	unsigned int slow_calls_max; /* copies of data, and calls that wait for a backup store, at
+					once: one more is -EINPROGRESS; 0 = no limit */
 	/* what backend_open put right or took in that a person should hear of, a sentence each;
 	 * NULL = nobody listens */
 	void (*warn)(void *arg, const char *sentence);

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <cryptvol/crypto.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -67,6 +68,23 @@ bool backend_id_is_ours(struct backend *b, const char *id)
 	return dot && !strcmp(dot + 1, b->node_hash);
 }
 
+/* ---- calls that take long ---- */
+
+int slow_enter(struct backend *b, struct err *e)
+{
+	if (atomic_fetch_add(&b->slow, 1) < b->slow_max)
+		return 0;
+	atomic_fetch_sub(&b->slow, 1);
+	return err_set(e, -EINPROGRESS,
+		       "%u copies, backups or look-ups of backups are under way, as many as may be",
+		       b->slow_max);
+}
+
+void slow_leave(struct backend *b)
+{
+	atomic_fetch_sub(&b->slow, 1);
+}
+
 /* ---- the state directory ---- */
 
 static int make_dir(const char *path, struct err *e)
@@ -127,6 +145,7 @@ static int open_loop(const struct backend_config *c, struct backend *b, struct e
 
 	b->fd_volumes = b->fd_snapshots = b->fd_tmp = -1;
 	b->overprovision_percent = c->overprovision_percent ?: 100;
+	b->slow_max = c->slow_calls_max ?: UINT_MAX;
 	b->warn = c->warn;
 	b->warn_arg = c->warn_arg;
 	pthread_mutex_init(&b->lock, NULL);

@@ -107,34 +107,15 @@ static int claim_record(struct backend *b, const struct backend_create *c,
 	return state_end(b, true, e);
 }
 
-static int copy_source(struct backend *b, const struct backend_volume *v,
-		       const struct backend_create *c, const struct backend_quiesce *q,
-		       struct err *e)
+static int copy_live(struct backend *b, const struct backend_volume *v,
+		     const struct backend_create *c, const struct backend_quiesce *q, struct err *e)
 {
-	bool snapshot = v->source == BACKEND_SOURCE_SNAPSHOT, live = false, reflink;
-	struct backend_use *uses = NULL;
-	size_t n = 0;
+	_cleanup_close_ int lock = cut_lock(b, e);
+	bool reflink, failed;
 	int r;
 
-	if (!snapshot) {
-		r = backend_use_list(b, v->source_id, BACKEND_USE_STAGED, &uses, &n, e);
-		free(uses);
-		if (r)
-			return r;
-		live = n > 0;
-	}
-	if (snapshot) {
-		struct backend_snapshot snap;
-
-		r = backend_snapshot_get(b, v->source_id, &snap, e);
-		if (r)
-			return r;
-		if (snap.kind == BACKEND_BACKUP)
-			return image_restore(b, &snap, v->id, device_bytes(v), e);
-	}
-	if (!live)
-		return image_copy(b, snapshot, v->source_id, false, v->id, device_bytes(v), true,
-				  &reflink, e);
+	if (lock < 0)
+		return lock;
 	r = q->suspend(q->arg, v->source_id, e);
 	if (r)
 		return r;
@@ -143,8 +124,48 @@ static int copy_source(struct backend *b, const struct backend_volume *v,
 	if (r == -EOPNOTSUPP)
 		err_wrap(e, r, "volume \"%s\" is staged (class parameter pauseAllowed)",
 			 v->source_id);
-	n = (size_t)(q->resume(q->arg, v->source_id, r ? NULL : e) != 0);
-	return r ?: n ? -EIO : 0;
+	failed = q->resume(q->arg, v->source_id, r ? NULL : e) != 0;
+	return r ?: failed ? -EIO : 0;
+}
+
+static int copy_volume(struct backend *b, const struct backend_volume *v,
+		       const struct backend_create *c, const struct backend_quiesce *q,
+		       struct err *e)
+{
+	struct backend_use *uses = NULL;
+	bool reflink;
+	size_t n = 0;
+	int r;
+
+	r = backend_use_list(b, v->source_id, BACKEND_USE_STAGED, &uses, &n, e);
+	free(uses);
+	if (r)
+		return r;
+	return n ? copy_live(b, v, c, q, e)
+		 : image_copy(b, false, v->source_id, false, v->id, device_bytes(v), true, &reflink,
+			      e);
+}
+
+static int copy_snapshot(struct backend *b, const struct backend_volume *v, struct err *e)
+{
+	struct backend_snapshot snap;
+	bool reflink;
+	int r;
+
+	r = snapshot_lookup(b, v->source_id, &snap, e);
+	if (r)
+		return r;
+	return snap.kind == BACKEND_BACKUP ? image_restore(b, &snap, v->id, device_bytes(v), e)
+					   : image_copy(b, true, v->source_id, false, v->id,
+							device_bytes(v), true, &reflink, e);
+}
+
+static int copy_source(struct backend *b, const struct backend_volume *v,
+		       const struct backend_create *c, const struct backend_quiesce *q,
+		       struct err *e)
+{
+	return v->source == BACKEND_SOURCE_SNAPSHOT ? copy_snapshot(b, v, e)
+						    : copy_volume(b, v, c, q, e);
 }
 
 static int build(struct backend *b, const struct backend_volume *v, const struct backend_create *c,
@@ -172,8 +193,8 @@ static void unbuild(struct backend *b, const struct backend_volume *v)
 	state_unlock(b);
 }
 
-int backend_create(struct backend *b, const struct backend_create *c,
-		   const struct backend_quiesce *q, struct backend_volume *ret, struct err *e)
+static int create(struct backend *b, const struct backend_create *c,
+		  const struct backend_quiesce *q, struct backend_volume *ret, struct err *e)
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	_cleanup_close_ int lock = -1;
@@ -200,6 +221,22 @@ int backend_create(struct backend *b, const struct backend_create *c,
 	}
 	*ret = v;
 	return 0;
+}
+
+/* A snapshot may be a backup: in a store, which may hang. */
+int backend_create(struct backend *b, const struct backend_create *c,
+		   const struct backend_quiesce *q, struct backend_volume *ret, struct err *e)
+{
+	bool slow = c->source == BACKEND_SOURCE_SNAPSHOT ||
+		    (c->source == BACKEND_SOURCE_VOLUME && !image_can_reflink(b));
+	int r = slow ? slow_enter(b, e) : 0;
+
+	if (r)
+		return r;
+	r = create(b, c, q, ret, e);
+	if (slow)
+		slow_leave(b);
+	return r;
 }
 
 /* ---- delete ---- */

@@ -109,32 +109,34 @@ static int mark_ready(struct backend *b, struct backend_snapshot *list, size_t n
 
 /* ---- the cut ---- */
 
-/* While this lock is held devices may be suspended; a driver that starts and gets it resumes what a
- * dead one left. */
-static int cut_lock(struct backend *b, struct err *e)
+/* A driver that starts and gets the lock for itself alone resumes what a dead one left. */
+static int lock_cuts(struct backend *b, int how)
 {
 	int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-	if (fd < 0)
-		return err_sys(e, -errno, "tmp/cut.lock can't be opened");
-	if (flock(fd, LOCK_EX)) {
+	if (fd >= 0 && flock(fd, how | LOCK_NB)) {
 		int r = -errno;
 
 		close(fd);
-		return err_sys(e, r, "tmp/cut.lock");
+		return r;
 	}
-	return fd;
+	return fd >= 0 ? fd : -errno;
+}
+
+int cut_lock(struct backend *b, struct err *e)
+{
+	int fd = lock_cuts(b, LOCK_SH);
+
+	if (fd == -EWOULDBLOCK)
+		return err_set(e, -EINPROGRESS, "volumes that were left suspended are resumed");
+	return fd >= 0 ? fd : err_sys(e, fd, "tmp/cut.lock");
 }
 
 int cut_try_lock(struct backend *b)
 {
-	int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = lock_cuts(b, LOCK_EX);
 
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	return fd >= 0 ? fd : -1;
 }
 
 bool backend_cut_idle(struct backend *b)
@@ -189,9 +191,14 @@ static int cut_together(struct backend *b, const struct backend_cut *c,
 			       "to stop for the copy; let the "
 			       "snapshot class say pauseAllowed: \"true\", or unstage it",
 			       b->dir);
-	lock = cut_lock(b, e);
-	if (lock < 0)
-		return lock;
+	if (live) {
+		lock = cut_lock(b, e);
+		if (lock < 0)
+			return lock;
+	}
+	/* An interrupted cut's images are of another moment than those that it has yet to make. */
+	for (size_t i = 0; !r && i < c->n_volumes; i++)
+		r = image_delete(b, true, list[i].id, 0, e);
 	while (live && !r && suspended < c->n_volumes) {
 		r = q->suspend(q->arg, c->volume_ids[suspended], e);
 		if (!r)
@@ -255,9 +262,9 @@ static bool all_ready(const struct backend_snapshot *list, size_t n)
 	return true;
 }
 
-int backend_cut_snapshots(struct backend *b, const struct backend_cut *c,
-			  const struct backend_quiesce *q, struct backend_snapshot **ret,
-			  size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
+static int cut_snapshots(struct backend *b, const struct backend_cut *c,
+			 const struct backend_quiesce *q, struct backend_snapshot **ret,
+			 size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
 {
 	struct backend_snapshot *list = calloc(c->n_volumes, sizeof(*list));
 	struct timespec now;
@@ -287,6 +294,21 @@ int backend_cut_snapshots(struct backend *b, const struct backend_cut *c,
 	return 0;
 }
 
+int backend_cut_snapshots(struct backend *b, const struct backend_cut *c,
+			  const struct backend_quiesce *q, struct backend_snapshot **ret,
+			  size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
+{
+	bool slow = c->kind == BACKEND_BACKUP || !image_can_reflink(b);
+	int r = slow ? slow_enter(b, e) : 0;
+
+	if (r)
+		return r;
+	r = cut_snapshots(b, c, q, ret, ret_n, ret_group_id, e);
+	if (slow)
+		slow_leave(b);
+	return r;
+}
+
 /* ---- delete ---- */
 
 static int delete_backup(struct backend *b, const struct backend_snapshot *s, struct err *e)
@@ -296,7 +318,11 @@ static int delete_backup(struct backend *b, const struct backend_snapshot *s, st
 	char text[512];
 	int r;
 
+	r = slow_enter(b, e);
+	if (r)
+		return r;
 	r = backup_delete(s->location, s->volume_id, name, &left, e);
+	slow_leave(b);
 	if (r || !left.code || !b->warn)
 		return r;
 	snprintf(text, sizeof(text),

@@ -6,6 +6,7 @@
 #include <cryptvol/base.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #define NODE_HASH_CHARS 8
 #define STATE_SCHEMA_VERSION 1
@@ -19,9 +20,17 @@ struct backend {
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement sequence at a time */
 	bool state_was_new;   /* no records were found: images there are adopted, open only */
+	atomic_uint slow;     /* slow_enter */
+	unsigned int slow_max;
 	void (*warn)(void *arg, const char *sentence); /* NULL = nobody listens */
 	void *warn_arg;
 };
+
+/* ---- backend.c ---- */
+/** slow_enter - copies of data, and whatever waits for a backup store, aren't begun where the most
+ * of them that may be are under way: other calls need somebody to serve them. -EINPROGRESS. */
+int slow_enter(struct backend *b, struct err *e);
+void slow_leave(struct backend *b);
 
 /* ---- state.c: the data base ---- */
 int state_open(struct backend *b, const char *node_id, struct err *e);
@@ -56,7 +65,8 @@ int volume_row_delete(struct backend *b, const char *id, struct err *e);
 int snapshot_row_by(struct backend *b, const char *column, const char *value,
 		    struct backend_snapshot *ret, struct err *e);
 /** snapshot_lookup - the row, or, for a backup that another node (or lost records, or a person)
- * made, its manifest in the backup directory. Takes b->lock for the row only: a store may hang. */
+ * made, its manifest in the backup directory. Takes b->lock for the row only: a store may hang. The
+ * caller has slow_enter'ed. */
 int snapshot_lookup(struct backend *b, const char *id, struct backend_snapshot *ret, struct err *e);
 /** snapshot_backup_name - the name that a backup has in its store. */
 const char *snapshot_backup_name(const struct backend_snapshot *s);
@@ -101,6 +111,9 @@ int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_b
 	       uint64_t *ret_allocated, struct err *e);
 
 /* ---- cut.c ---- */
+/** cut_lock - a descriptor; while somebody holds one, devices may be suspended. Any number of cuts
+ * go on at once. -EINPROGRESS: what a dead driver left is being resumed. */
+int cut_lock(struct backend *b, struct err *e);
 /** cut_try_lock - the descriptor that holds the lock of cuts, or -1: a cut is under way. */
 int cut_try_lock(struct backend *b);
 

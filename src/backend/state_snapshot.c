@@ -215,7 +215,19 @@ int snapshot_lookup(struct backend *b, const char *id, struct backend_snapshot *
 int backend_snapshot_get(struct backend *b, const char *id, struct backend_snapshot *ret,
 			 struct err *e)
 {
-	return snapshot_lookup(b, id, ret, e);
+	int r;
+
+	state_lock(b);
+	r = snapshot_row_by(b, "id", id, ret, e);
+	state_unlock(b);
+	if (r != -ENOENT || !*b->backup_dir)
+		return r;
+	r = slow_enter(b, e);
+	if (r)
+		return r;
+	r = find_manifest(b, id, ret, e);
+	slow_leave(b);
+	return r;
 }
 
 int backend_snapshot_find(struct backend *b, const char *name, struct backend_snapshot *ret,

@@ -39,7 +39,7 @@ static const struct option_row options[] = {
 	  "volumes that this node takes at most (0: no limit)" },
 	{ "topology-key", FIELD(topology_key), "",
 	  "topology key that binds volumes to their node (<driver-name>/node)" },
-	{ "workers", FIELD(workers), "8", "calls served at once" },
+	{ "workers", FIELD(workers), "8", "calls served at once, half of them copies at most" },
 	{ "grace", FIELD(grace), "10", "seconds that a stop waits for calls under way" },
 	{ "log-level", FIELD(log_level), "info", "error, warning, info or debug" },
 	{ "log-format", FIELD(log_format), "text", "text or json" },
@@ -301,7 +301,7 @@ static int parse_values(struct csi_config *c, struct err *e)
 	r = parse_word("mode", c->mode_name, modes, ARRAY_SIZE(modes), &mode, e);
 	r = r ?: parse_word("log-level", c->log_level, levels, ARRAY_SIZE(levels), &level, e);
 	r = r ?: parse_word("log-format", c->log_format, formats, ARRAY_SIZE(formats), &format, e);
-	r = r ?: parse_number("workers", c->workers, 1, 64, &workers, e);
+	r = r ?: parse_number("workers", c->workers, 2, 64, &workers, e);
 	r = r ?: parse_number("grace", c->grace, 0, 3600, &grace, e);
 	r = r
 		    ?: parse_number("overprovision", c->overprovision, 1, 100000,

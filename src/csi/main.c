@@ -132,6 +132,8 @@ static int open_parts(struct csi_driver *d, struct err *e)
 				    .node_id = d->config.node_id,
 				    .backup_dir = d->config.backup_dir,
 				    .overprovision_percent = d->config.overprovision_percent,
+				    /* the other half of the workers is for everything else */
+				    .slow_calls_max = d->config.n_workers / 2,
 				    .warn = on_repair };
 	int r;
 

@@ -64,7 +64,8 @@ struct luks_digest {
 	uint8_t salt[CRYPTO_SALT_BYTES];
 	size_t salt_len;
 	uint8_t digest[CRYPTO_HASH_MAX_BYTES];
-	size_t digest_len; /* 0 where it can't be used: nothing opens */
+	size_t digest_len;
+	const char *unread; /* a member that can't be read: nothing opens; NULL: none */
 	void *raw;
 };
 

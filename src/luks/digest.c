@@ -14,19 +14,22 @@ static int check_fields(const struct luks_digest *d, struct err *e)
 	if (strcmp(d->type_name, "pbkdf2") != 0)
 		return err_set(e, -EOPNOTSUPP, "digest %u: type \"%s\" can't verify a key", d->id,
 			       d->type_name);
+	if (d->unread)
+		return err_set(e, -EBADMSG, "digest %u: %s: is missing, or can't be read", d->id,
+			       d->unread);
 	r = crypto_hash_size(d->hash, &hash_bytes, e);
 	if (r)
-		return err_wrap(e, r, "digest %u", d->id);
+		return err_wrap(e, r, "digest %u: hash", d->id);
 	if (d->salt_len != LUKS_SALT_BYTES)
-		return err_set(e, -EBADMSG, "digest %u: salt has %zu bytes instead of %u", d->id,
+		return err_set(e, -EBADMSG, "digest %u: salt: has %zu bytes instead of %u", d->id,
 			       d->salt_len, LUKS_SALT_BYTES);
 	if (d->digest_len < DIGEST_MIN_BYTES || d->digest_len > CRYPTO_HASH_MAX_BYTES ||
 	    (d->digest_len != DIGEST_MIN_BYTES && d->digest_len != hash_bytes))
 		return err_set(e, -EBADMSG,
-			       "digest %u: digest has %zu bytes, neither 20 nor those of %s", d->id,
-			       d->digest_len, d->hash);
+			       "digest %u: digest: has %zu bytes, neither 20 nor those of %s",
+			       d->id, d->digest_len, d->hash);
 	if (d->iterations == 0 || d->iterations > CRYPTO_PBKDF2_MAX_ITERATIONS)
-		return err_set(e, -EBADMSG, "digest %u: iterations %u are out of bounds", d->id,
+		return err_set(e, -EBADMSG, "digest %u: iterations: %u are out of bounds", d->id,
 			       d->iterations);
 	return 0;
 }

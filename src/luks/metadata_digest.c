@@ -3,32 +3,22 @@
 // 2.8).
 #include "metadata_json.h"
 
-#define DIGEST_MIN_BYTES 20u /* SHA-1's, LUKS1's mkDigest */
-
 /*
  * Members of a digest that can't be used don't keep the header from loading, but nothing opens with
- * it (checklist 2.11): digest_len stays 0.
+ * it (checklist 2.11). Each one that can be read is kept, for the dump; luks_digest_verify judges
+ * them.
  */
 static void read_pbkdf2(const struct json_at *at, struct luks_digest *ret)
 {
-	uint8_t digest[CRYPTO_HASH_MAX_BYTES], salt[CRYPTO_SALT_BYTES];
-	size_t digest_len, salt_len;
-	uint32_t iterations;
-	char hash[sizeof(ret->hash)];
-
-	if (json_get_text(at, "hash", hash, sizeof(hash), NULL) ||
-	    json_get_u32(at, "iterations", &iterations, NULL) || iterations == 0 ||
-	    !json_get_bytes(at, "salt", salt, sizeof(salt), &salt_len) ||
-	    salt_len != sizeof(salt) ||
-	    !json_get_bytes(at, "digest", digest, sizeof(digest), &digest_len) ||
-	    digest_len < DIGEST_MIN_BYTES)
-		return;
-	memcpy(ret->hash, hash, sizeof(hash));
-	ret->iterations = iterations;
-	memcpy(ret->salt, salt, sizeof(salt));
-	ret->salt_len = salt_len;
-	memcpy(ret->digest, digest, digest_len);
-	ret->digest_len = digest_len;
+	ret->unread = NULL;
+	if (!json_get_bytes(at, "digest", ret->digest, sizeof(ret->digest), &ret->digest_len))
+		ret->unread = "digest";
+	if (!json_get_bytes(at, "salt", ret->salt, sizeof(ret->salt), &ret->salt_len))
+		ret->unread = "salt";
+	if (json_get_u32(at, "iterations", &ret->iterations, NULL))
+		ret->unread = "iterations";
+	if (json_get_text(at, "hash", ret->hash, sizeof(ret->hash), NULL))
+		ret->unread = "hash";
 }
 
 int metadata_read_digest(const struct json_at *at, struct luks_digest *ret, struct err *e)
@@ -60,7 +50,7 @@ int metadata_put_digest(struct json_object *obj, const struct luks_digest *d)
 		r = json_put_refs(obj, "keyslots", d->keyslots);
 	if (!r)
 		r = json_put_refs(obj, "segments", d->segments);
-	if (r || d->digest_len == 0)
+	if (r || d->unread || strcmp(d->type_name, "pbkdf2") != 0)
 		return r;
 	r = json_put_text(obj, "hash", d->hash);
 	if (!r)

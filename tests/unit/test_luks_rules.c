@@ -450,32 +450,60 @@ static void box_2_8_tokens(void)
 
 static void box_2_11_digest_that_cannot_be_used_fails_closed(void)
 {
-	static const char *const edits[] = {
-		"set digests/0/digest \"AAAA\"",
-		"set digests/0/digest \"\"",
-		"set digests/0/digest \"no base64\"",
-		"del digests/0/digest",
-		"set digests/0/salt \"AAAA\"",
-		"del digests/0/salt",
-		"del digests/0/hash",
-		"set digests/0/hash 1",
-		"del digests/0/iterations",
-		"set digests/0/iterations 0",
-		"set digests/0/iterations \"1000\"",
-		"set digests/0/type \"other\"",
+	/* edit, what the error names */
+	static const char *const edits[][2] = {
+		{ "set digests/0/digest \"AAAA\"", "digest 0: digest: has 3 bytes" },
+		{ "set digests/0/digest \"\"", "digest 0: digest: has 0 bytes" },
+		{ "set digests/0/digest \"no base64\"", "digest 0: digest: is missing" },
+		{ "del digests/0/digest", "digest 0: digest: is missing" },
+		{ "set digests/0/salt \"AAAA\"", "digest 0: salt: has 3 bytes" },
+		{ "set digests/0/salt 1", "digest 0: salt: is missing" },
+		{ "del digests/0/salt", "digest 0: salt: is missing" },
+		{ "del digests/0/hash", "digest 0: hash: is missing" },
+		{ "set digests/0/hash 1", "digest 0: hash: is missing" },
+		{ "set digests/0/hash \"nohash\"", "digest 0: hash: " },
+		{ "del digests/0/iterations", "digest 0: iterations: is missing" },
+		{ "set digests/0/iterations 0", "digest 0: iterations: 0 are out of bounds" },
+		{ "set digests/0/iterations \"1000\"", "digest 0: iterations: is missing" },
+		{ "set digests/0/type \"other\"", "digest 0: type \"other\"" },
 		/* 65 bytes */
-		"set digests/0/digest "
-		"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
+		{ "set digests/0/digest "
+		  "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		  "AAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
+		  "digest 0: digest: is missing" },
 		/* 19 bytes */
-		"set digests/0/digest \"AAAAAAAAAAAAAAAAAAAAAAAAAA==\"",
+		{ "set digests/0/digest \"AAAAAAAAAAAAAAAAAAAAAAAAAA==\"",
+		  "digest 0: digest: has 19 bytes" },
 	};
+	_cleanup_secret_ struct secret *key = NULL;
 
-	for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
+	REQUIRE(!secret_random(64, &key, NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
+		struct luks_header *h = load_edited("plain", edits[i][0]);
+		struct err e = { 0 };
+		int digest = 55;
+
+		REQUIRE(h);
+		CHECK(luks_verify_key(h, key, LUKS_ANY, &digest, &e) != -EPERM);
+		CHECK_CONTAINS(e.text, edits[i][1]);
+		CHECK_INT(digest, 55);
+		luks_free(h);
+	}
+}
+
+static void box_2_11_what_can_be_read_of_a_digest_is_there(void)
+{
+	static const char *const edits[] = { "del digests/0/hash", "del digests/0/iterations",
+					     "del digests/0/salt", "del digests/0/digest" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
 		struct luks_header *h = load_edited("plain", edits[i]);
 
 		REQUIRE(h);
-		CHECK_MSG(h->digests[0].digest_len == 0, "%s: still usable", edits[i]);
+		CHECK_STR(h->digests[0].hash, i == 0 ? "" : "sha256");
+		CHECK_INT(h->digests[0].iterations, i == 1 ? 0 : 1000);
+		CHECK_INT(h->digests[0].salt_len, i == 2 ? 0 : 32);
+		CHECK_INT(h->digests[0].digest_len, i == 3 ? 0 : 32);
 		luks_free(h);
 	}
 }
@@ -550,6 +578,7 @@ int main(void)
 	RUN(box_2_7_default_segment);
 	RUN(box_2_8_tokens);
 	RUN(box_2_11_digest_that_cannot_be_used_fails_closed);
+	RUN(box_2_11_what_can_be_read_of_a_digest_is_there);
 	RUN(box_2_11_limits_name_object_and_limit);
 	RUN(box_2_11_material_in_its_area_stripes_sector_sizes_cipher);
 	return check_exit();

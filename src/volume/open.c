@@ -36,11 +36,20 @@ static int check_request(const struct volume_open *o, struct err *e)
 
 /* ---- test only: nothing is claimed, mapped or written ---- */
 
+/* A keyslot that is named is tested though its key is for no segment. */
+static bool is_unbound(const struct luks_header *h, int keyslot)
+{
+	for (size_t i = 0; i < h->n_digests; i++)
+		if (keyslot >= 0 && keyslot < (int)LUKS_KEYSLOTS_MAX &&
+		    h->digests[i].keyslots & 1u << keyslot)
+			return !h->digests[i].segments;
+	return false;
+}
+
 static int test_key(const struct volume_env *env, const struct volume_open *o, int *ret_keyslot,
 		    struct err *e)
 {
-	const struct volume_unlock_how how = { .any_digest = o->any_digest,
-					       .allow_null = o->allow_null };
+	struct volume_unlock_how how = { .allow_null = o->allow_null };
 	struct volume_unlocked u = { 0 };
 	struct volume_metadata m;
 	int r;
@@ -48,6 +57,7 @@ static int test_key(const struct volume_env *env, const struct volume_open *o, i
 	r = volume_open_metadata(env, &o->where, VOLUME_READ, &m, e);
 	if (r)
 		return r;
+	how.any_digest = o->any_digest || is_unbound(m.header, o->key.keyslot);
 	r = luks_check_usable(m.header, e);
 	if (!r)
 		r = volume_unlock(env, &m.io, m.header, &o->key, &how, &u, e);

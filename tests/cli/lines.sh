@@ -17,6 +17,7 @@ prepare() {
 	printf bad >bad.key && printf xxpwzz >pad.key && : >empty.key && truncate -s 8388609 huge.key
 	truncate -s 4M one && "${format[@]}" one pw.key 2>/dev/null
 	cp one img && cryptsetup luksAddKey -q "${FAST_KDF[@]}" -d pw.key img new.key
+	cp img unbound && cryptsetup luksAddKey -q "${FAST_KDF[@]}" -S 5 --unbound --key-size 128 unbound other.key
 	cryptsetup -q luksDump --dump-volume-key -d pw.key --volume-key-file vk.bin img >/dev/null
 	head -c 64 /dev/zero >bad.vk
 	cp one last && python3 "$ROOT/tests/cli/edit_header.py" last 'copies = (copies[:16] + b"\xff" * 8 +

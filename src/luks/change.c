@@ -54,7 +54,7 @@ int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
 	if (!r)
 		r = luks_header_clone(h, &c.next, e);
 	if (r) {
-		luks_change_end(&c, NULL, false);
+		luks_change_end(&c, NULL);
 		return r;
 	}
 	*ret = c;
@@ -63,14 +63,20 @@ int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
 
 int luks_change_write(const struct luks_io *io, struct luks_change *c, struct err *e)
 {
-	return luks_header_write(io, c->next, false, e);
+	uint64_t before = c->next->seqid;
+	int r;
+
+	r = luks_header_write(io, c->next, false, e);
+	if (c->next->seqid != before)
+		c->made = true;
+	return r;
 }
 
-void luks_change_end(struct luks_change *c, struct luks_header *h, bool commit)
+void luks_change_end(struct luks_change *c, struct luks_header *h)
 {
 	struct luks_header old;
 
-	if (commit && h) {
+	if (c->made) {
 		old = *h;
 		*h = *c->next;
 		*c->next = old;

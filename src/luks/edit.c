@@ -18,7 +18,7 @@ static int finish(const struct luks_io *io, struct luks_header *h, struct luks_c
 {
 	int r = luks_change_write(io, c, e);
 
-	luks_change_end(c, h, r == 0);
+	luks_change_end(c, h);
 	return r;
 }
 

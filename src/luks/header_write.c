@@ -61,32 +61,78 @@ static size_t json_write_bytes(const struct luks_header *h, int copy, size_t len
 	return n < area ? (size_t)n : area;
 }
 
-static int write_copies(const struct luks_io *io, struct luks_header *h, const char *text,
-			size_t len, bool whole, struct err *e)
+/* @area holds the JSON text behind a binary header, which is filled in. */
+static int write_copy(const struct luks_io *io, struct luks_header *h, int copy, uint8_t *area,
+		      size_t json_len, bool whole, struct err *e)
+{
+	struct luks_copy_state *state = &h->copies[copy];
+	int r = 0;
+
+	if (!state->valid)
+		r = crypto_random(state->salt, sizeof(state->salt), e);
+	if (r)
+		return r;
+	fill_bin((struct bin_header *)area, h, copy);
+	r = luks_copy_write(io->fd, copy == COPY_PRIMARY ? 0 : h->header_bytes, area,
+			    (size_t)h->header_bytes, json_write_bytes(h, copy, json_len, whole), e);
+	state->valid = r == 0;
+	state->json_used_bytes = json_len + 1;
+	return r;
+}
+
+/* The primary is made anew from the secondary, which still has the old state (@h). */
+static int put_back(const struct luks_io *io, const struct luks_header *h)
+{
+	struct header_source src = { .fd = io->fd };
+	struct header_pair pair;
+	const struct header_copy *old = &pair.copy[COPY_SECONDARY];
+	int r;
+
+	r = io_size(io->fd, &src.device_bytes, NULL);
+	if (!r)
+		r = luks_pair_read(&src, &pair, NULL);
+	if (r)
+		return r;
+	if (old->state == COPY_OK && old->seqid == h->seqid && old->area_bytes == h->header_bytes) {
+		pair.use = COPY_SECONDARY;
+		pair.rewrite = COPY_PRIMARY;
+		r = luks_pair_rewrite(io->fd, &pair, NULL);
+	} else {
+		r = -EUCLEAN;
+	}
+	luks_pair_free(&pair);
+	return r;
+}
+
+/*
+ * *ret_made: the new header is the one that counts from now on. It does with the primary durable;
+ * where only the secondary fails, going back would mean to write over the one good copy.
+ */
+static int write_copies(const struct luks_io *io, const struct luks_header *old,
+			struct luks_header *h, const char *text, size_t len, bool whole,
+			bool *ret_made, struct err *e)
 {
 	_cleanup_free_ uint8_t *area = NULL;
 	size_t area_bytes = (size_t)h->header_bytes;
-	int r = 0;
+	int r;
 
 	area = aligned_alloc(HEADER_ALIGN_BYTES, area_bytes);
 	if (!area)
 		return err_set(e, -ENOMEM, "no memory for a header");
 	memset(area, 0, area_bytes);
 	memcpy(area + sizeof(struct bin_header), text, len);
-	for (int copy = COPY_PRIMARY; copy <= COPY_SECONDARY && !r; copy++) {
-		struct luks_copy_state *state = &h->copies[copy];
-
-		if (!state->valid)
-			r = crypto_random(state->salt, sizeof(state->salt), e);
-		if (r)
-			return r;
-		fill_bin((struct bin_header *)area, h, copy);
-		r = luks_copy_write(io->fd, copy == COPY_PRIMARY ? 0 : h->header_bytes, area,
-				    area_bytes, json_write_bytes(h, copy, len, whole), e);
-		state->valid = true;
-		state->json_used_bytes = len + 1;
-	}
-	return r;
+	r = write_copy(io, h, COPY_PRIMARY, area, len, whole, e);
+	if (r)
+		return err_wrap(e, r, "%s",
+				put_back(io, old) ? "it isn't known whether the header is changed"
+						  : "the header is as it was");
+	*ret_made = true;
+	r = write_copy(io, h, COPY_SECONDARY, area, len, whole, e);
+	h->needs_recovery = r != 0;
+	return r ? err_wrap(e, r,
+			    "the change is made, but only in the first copy of the header; repair "
+			    "the second when the device can be written again")
+		 : 0;
 }
 
 int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whole, struct err *e)
@@ -95,6 +141,7 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 	_cleanup_free_ char *text = NULL;
 	struct luks_header old;
 	uint64_t device_bytes;
+	bool made = false;
 	size_t len;
 	int r;
 
@@ -106,15 +153,15 @@ int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whol
 	if (!r)
 		r = check_text(h, device_bytes, text, len, &next, e);
 	if (!r)
-		r = write_copies(io, next, text, len, whole, e);
-	if (r)
+		r = write_copies(io, h, next, text, len, whole, &made, e);
+	if (!made)
 		return r;
-	next->from_secondary = next->needs_recovery = next->seqid_conflict = false;
+	next->from_secondary = next->seqid_conflict = false;
 	/* The old content goes with @next. */
 	old = *h;
 	*h = *next;
 	*next = old;
-	return 0;
+	return r;
 }
 
 int luks_header_encode(const struct luks_header *h, uint64_t device_bytes, void *ret, struct err *e)

@@ -17,16 +17,17 @@
 struct luks_change {
 	struct luks_lock lock;
 	bool locked;
-	struct luks_header *next; /* to be edited; becomes *h on success */
+	bool made;		  /* the new header is the one that counts on disk */
+	struct luks_header *next; /* to be edited; becomes *h once it is made */
 };
 int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
 		      struct luks_change *ret, struct err *e);
 /** luks_change_write - validate and write c->next (luks_header_write); may be called more than
  * once. */
 int luks_change_write(const struct luks_io *io, struct luks_change *c, struct err *e);
-/** luks_change_end - release the lock. @commit: swap c->next into *h and free the old content; else
- * drop it. */
-void luks_change_end(struct luks_change *c, struct luks_header *h, bool commit);
+/** luks_change_end - release the lock. A change that is made is *h from now on, even if something
+ * failed behind it; else it is dropped. */
+void luks_change_end(struct luks_change *c, struct luks_header *h);
 
 /* ---- header and metadata ---- */
 
@@ -53,8 +54,9 @@ void luks_metadata_drop(struct luks_header *h);
 int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct err *e);
 /**
  * luks_header_write - seqid + 1, serialise, check the rules, then primary (header without checksum,
- * JSON, header with checksum, fsync), secondary likewise. @whole: write the full areas (format). On
- * failure h->seqid is as before.
+ * JSON, header with checksum, fsync), secondary likewise. @whole: write the full areas (format).
+ * Where the primary fails, it is made anew from the secondary, and *h is as before. Where only the
+ * secondary fails, the change is made: an error, but *h is the new header (h->needs_recovery).
  */
 int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whole, struct err *e);
 

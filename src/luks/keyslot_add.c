@@ -81,7 +81,7 @@ int luks_add_keyslot(const struct luks_io *io, struct luks_header *h, struct cry
 	if (r)
 		return r;
 	r = write_added(io, &c, &m, n->keyslot, digest, &new_digest, &id, e);
-	luks_change_end(&c, h, r == 0);
+	luks_change_end(&c, h);
 	if (!r)
 		*ret_keyslot = (int)id;
 	return r;
@@ -147,13 +147,9 @@ static int changed_place(const struct luks_header *h, const struct luks_keyslot 
 	return 0;
 }
 
-/*
- * Under the lock: new area, flush, metadata, and only then the old area. *ret_switched: the
- * metadata went over, even if wiping failed.
- */
+/* Under the lock: new area, flush, metadata in both copies, and only then the old area. */
 static int write_changed(const struct luks_io *io, struct luks_change *c, int old,
-			 const struct luks_material *m, unsigned int id, bool force,
-			 bool *ret_switched, struct err *e)
+			 const struct luks_material *m, unsigned int id, bool force, struct err *e)
 {
 	const struct luks_keyslot was = *luks_find_keyslot(c->next, old);
 	uint64_t offset = 0;
@@ -166,12 +162,10 @@ static int write_changed(const struct luks_io *io, struct luks_change *c, int ol
 	r = luks_area_write(io, m->area, offset, e);
 	if (!r)
 		r = luks_change_write(io, c, e);
-	if (r)
+	if (r || offset == was.area_offset_bytes)
 		return r;
-	*ret_switched = true;
-	if (offset == was.area_offset_bytes)
-		return 0;
-	return luks_area_wipe(io, was.area_offset_bytes, was.area_size_bytes, e);
+	r = luks_area_wipe(io, was.area_offset_bytes, was.area_size_bytes, e);
+	return r ? err_wrap(e, r, "the change is made, but old key material is left") : 0;
 }
 
 int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct crypto_kdf *kdf,
@@ -180,7 +174,6 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
 {
 	_cleanup_material_ struct luks_material m = { 0 };
 	const struct luks_keyslot *was;
-	bool switched = false;
 	struct luks_change c = { .locked = false };
 	unsigned int id = 0;
 	uint64_t offset = 0;
@@ -203,8 +196,8 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
 		r = luks_change_begin(io, h, &c, e);
 	if (r)
 		return r;
-	r = write_changed(io, &c, old, &m, id, force, &switched, e);
-	luks_change_end(&c, h, switched);
+	r = write_changed(io, &c, old, &m, id, force, e);
+	luks_change_end(&c, h);
 	if (!r)
 		*ret_keyslot = (int)id;
 	return r;

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// pwrite and fsync of one descriptor, counted; the Nth of both together may fail with EIO. For
-// tests that are linked with --wrap=pwrite64,--wrap=fsync.
+// pwrite and fsync of one descriptor, counted; the Nth of both together may fail with EIO, and all
+// behind it. For tests that are linked with --wrap=pwrite64,--wrap=fsync.
 #pragma once
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 static struct {
 	int fd;
 	unsigned int calls, flushes, fail_at; /* 0 = none fails */
+	bool for_good;			      /* the device never recovers */
 	uint64_t bytes;
 } faults = { .fd = -1 };
 
@@ -24,6 +26,7 @@ static inline void faults_start(int fd, unsigned int fail_at)
 	faults.calls = faults.flushes = 0;
 	faults.bytes = 0;
 	faults.fail_at = fail_at;
+	faults.for_good = false;
 }
 
 static inline void faults_stop(void)
@@ -33,7 +36,11 @@ static inline void faults_stop(void)
 
 static inline int faults_hit(int fd)
 {
-	return fd == faults.fd && ++faults.calls == faults.fail_at;
+	if (fd != faults.fd)
+		return 0;
+	faults.calls++;
+	return faults.calls == faults.fail_at ||
+	       (faults.for_good && faults.fail_at && faults.calls > faults.fail_at);
 }
 
 ssize_t __wrap_pwrite64(int fd, const void *buf, size_t len, off_t offset)

@@ -448,19 +448,62 @@ static const struct verb verbs[] = {
 	{ "flags", fail_flags, true, false },
 };
 
-/* The caller's header is untouched, but for a change whose last step, the wipe, failed. */
-static void caller_unchanged(const struct volume_file *v, const struct luks_header *was)
+#define MADE "the change is made, but only in the first copy of the header; repair the second"
+#define UNMADE "the header is as it was"
+#define UNKNOWN "it isn't known whether the header is changed"
+
+/* What was said after failures, counted: each has to occur. */
+static struct {
+	unsigned int made, unmade, unknown, material;
+} said;
+
+/* The sentence, the caller's header and the disk agree; @v->h is the caller's. */
+static void all_agree(struct volume_file *v, const struct luks_header *was, bool for_good)
 {
-	if (v->h->seqid != was->seqid && luks_find_keyslot(v->h, 0)->area_offset_bytes !=
-						 luks_find_keyslot(was, 0)->area_offset_bytes)
-		return;
-	CHECK_INT(v->h->seqid, was->seqid);
-	CHECK_INT(v->h->n_keyslots, was->n_keyslots);
-	CHECK_INT(v->h->flags, was->flags);
-	CHECK_STR(v->h->label, was->label);
+	_cleanup_luks_ struct luks_header *disk = NULL;
+	bool made = strstr(v->e.text, MADE), unmade = strstr(v->e.text, UNMADE);
+	bool unknown = strstr(v->e.text, UNKNOWN), material = strstr(v->e.text, "is left");
+
+	REQUIRE(!luks_load(&(struct luks_io){ .fd = v->io.fd }, &disk, &v->e));
+	CHECK(made + unmade + unknown + material <= 1);
+	CHECK_INT(v->h->seqid, was->seqid + (made || material));
+	CHECK_INT(v->h->needs_recovery, made);
+	if (!unknown) {
+		CHECK_INT(disk->seqid, v->h->seqid);
+		CHECK_INT(disk->n_keyslots, v->h->n_keyslots);
+		CHECK_INT(disk->flags, v->h->flags);
+		CHECK_STR(disk->label, v->h->label);
+		/* After a flush that failed the pages may be good though the medium isn't. */
+		CHECK(!disk->needs_recovery || made);
+	}
+	CHECK(unknown ? for_good : true);
+	said.made += made;
+	said.unmade += unmade;
+	said.unknown += unknown;
+	said.material += material;
 }
 
-static void fails_at(const struct verb *verb, unsigned int n, bool *ret_done)
+/* Once the device can be written again, loading it for writing puts the copies in order. */
+static int no_foreign(int fd, struct err *e)
+{
+	(void)fd, (void)e;
+	return 0;
+}
+
+static void recovers(struct volume_file *v)
+{
+	struct luks_io io = v->io;
+	struct luks_header *h = NULL;
+
+	io.check_foreign = no_foreign;
+	REQUIRE(!luks_load(&io, &h, &v->e));
+	luks_free(h);
+	REQUIRE(!volume_file_load(v));
+	CHECK(!v->h->needs_recovery);
+	CHECK_INT(luks_set_labels(&v->io, v->h, "after all", NULL, &v->e), 0);
+}
+
+static void fails_at(const struct verb *verb, unsigned int n, bool for_good, bool *ret_done)
 {
 	_cleanup_luks_ struct luks_header *was = NULL;
 	_cleanup_volume_ struct volume_file v;
@@ -469,6 +512,7 @@ static void fails_at(const struct verb *verb, unsigned int n, bool *ret_done)
 	REQUIRE(volume_with(&v, 3) && !add_text(&v, "other", LUKS_ANY, &slot));
 	REQUIRE(!luks_header_clone(v.h, &was, NULL));
 	faults_start(v.io.fd, n);
+	faults.for_good = for_good;
 	r = verb->run(&v);
 	faults_stop();
 	*ret_done = faults.calls < n;
@@ -477,7 +521,7 @@ static void fails_at(const struct verb *verb, unsigned int n, bool *ret_done)
 		return;
 	}
 	CHECK_INT(r, -EIO);
-	caller_unchanged(&v, was);
+	all_agree(&v, was, for_good);
 	REQUIRE(!volume_file_load(&v));
 	CHECK_MSG(opens(&v, "first") || (verb->or_new && opens(&v, "new")), "after call %u", n);
 	if (verb->run != fail_kill)
@@ -485,16 +529,23 @@ static void fails_at(const struct verb *verb, unsigned int n, bool *ret_done)
 	for (size_t i = 0; i < v.h->n_keyslots && verb->run == fail_add; i++)
 		if (v.h->keyslots[i].id == 2)
 			CHECK_MSG(opens(&v, "new"), "after call %u", n);
+	recovers(&v);
 }
 
-static void fails_everywhere(const struct verb *verb)
+static void fails_everywhere(const struct verb *verb, bool for_good)
 {
 	bool done = false;
 	unsigned int n;
 
+	memset(&said, 0, sizeof(said));
 	for (n = 1; !done && n < 64 && !check_this_failed; n++)
-		fails_at(verb, n, &done);
+		fails_at(verb, n, for_good, &done);
 	CHECK_MSG(done && n > 8, "%u calls", n);
+	/* Three writes and a flush for each copy. */
+	CHECK_INT(said.made, 4);
+	CHECK_INT(said.unmade, for_good ? 0 : 4);
+	CHECK_INT(said.unknown, for_good ? 4 : 0);
+	CHECK_INT(said.material > 0, verb->run == fail_change);
 }
 
 int main(void)
@@ -518,8 +569,11 @@ int main(void)
 	RUN(hand_in_hand);
 	RUN(read_only);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		snprintf(name, sizeof(name), "each write of %s fails", verbs[i].name);
-		RUN_CASE(name, fails_everywhere(&verbs[i]));
+		snprintf(name, sizeof(name), "each write of %s fails once", verbs[i].name);
+		RUN_CASE(name, fails_everywhere(&verbs[i], false));
+		snprintf(name, sizeof(name), "each write of %s fails, and all behind it",
+			 verbs[i].name);
+		RUN_CASE(name, fails_everywhere(&verbs[i], true));
 	}
 	return check_exit();
 }

@@ -142,14 +142,19 @@ struct backend_create {
 /**
  * backend_create - make the volume, or find the one that an earlier call began under that name and
  * finish it. Space is accounted in one transaction: concurrent calls can't oversubscribe (-ENOSPC).
- * The caller compares *ret with its request for ALREADY_EXISTS.
+ * The caller compares *ret with its request for ALREADY_EXISTS. -EEXIST: there is an image of that
+ * name without a record.
  */
 int backend_create(struct backend *b, const struct backend_create *c,
 		   const struct backend_quiesce *q, struct backend_volume *ret, struct err *e);
+/** backend_finish_create - the volume of that name, for a retry whose source is gone by now. One
+ * whose making was cut short is finished if its image is whole; else what it left goes (-ENOENT).
+ */
+int backend_finish_create(struct backend *b, const char *name, struct backend_volume *ret,
+			  struct err *e);
 int backend_delete(struct backend *b, const char *id,
 		   struct err *e); /* unknown: success; -EBUSY: in use */
 int backend_get(struct backend *b, const char *id, struct backend_volume *ret, struct err *e);
-int backend_find(struct backend *b, const char *name, struct backend_volume *ret, struct err *e);
 /** backend_list - up to @max (0 = all) records with id > @after in id order; *ret_more: there are
  * more. Free each, then the array. */
 int backend_list(struct backend *b, const char *after, size_t max, struct backend_volume **ret,

@@ -76,8 +76,35 @@ static int fill_record(struct backend *b, const struct backend_create *c,
 		       : err_set(e, -ENOMEM, "no memory for the record");
 }
 
-/* The record under this name: an old one as it is, or a new one with its space promised, in one
- * transaction. */
+static bool has_image(struct backend *b, const char *id)
+{
+	uint64_t bytes, allocated;
+
+	return image_size(b, false, id, &bytes, &allocated, NULL) != -ENOENT;
+}
+
+/* A new record, its space promised. An image that stands there already is of a record that is lost:
+ * not ours to take over, and not ours to remove. */
+static int new_record(struct backend *b, const struct backend_create *c,
+		      const struct backend_snapshot *snap, struct backend_volume *v, struct err *e)
+{
+	int r;
+
+	r = fill_record(b, c, snap, v, e);
+	if (!r && has_image(b, v->id))
+		r = err_set(e, -EEXIST,
+			    "there is an image of \"%s\" whose record is lost; it is left as it is",
+			    v->id);
+	r = r ?: capacity_check(b, device_bytes(v), e);
+	r = r ?: volume_row_insert(b, v, RECORD_CREATING, e);
+	if (r)
+		backend_volume_clear(v);
+	return r;
+}
+
+/* The record under this name: an old one as it is, or a new one, in one transaction. What an
+ * interrupted call left is gone on with only where its image is whole: the source may have changed
+ * since, and the copy that isn't made yet will be one of what it is now. */
 static int claim_record(struct backend *b, const struct backend_create *c,
 			const struct backend_snapshot *snap, struct backend_volume *v,
 			enum record_state *st, struct err *e)
@@ -88,14 +115,14 @@ static int claim_record(struct backend *b, const struct backend_create *c,
 	if (r)
 		return r;
 	r = volume_row_by(b, "name", c->name, v, st, e);
+	if (!r && *st == RECORD_CREATING && !has_image(b, v->id)) {
+		r = volume_row_delete(b, v->id, e) ?: -ENOENT;
+		backend_volume_clear(v);
+	}
 	if (r == -ENOENT) {
 		err_clear(e);
 		*st = RECORD_CREATING;
-		r = fill_record(b, c, snap, v, e);
-		r = r ?: capacity_check(b, device_bytes(v), e);
-		r = r ?: volume_row_insert(b, v, RECORD_CREATING, e);
-		if (r)
-			backend_volume_clear(v);
+		r = new_record(b, c, snap, v, e);
 	} else if (!r && *st == RECORD_DELETING) {
 		backend_volume_clear(v);
 		r = err_set(e, -EINPROGRESS, "the volume of that name is being deleted");
@@ -168,29 +195,38 @@ static int copy_source(struct backend *b, const struct backend_volume *v,
 						    : copy_volume(b, v, c, q, e);
 }
 
-static int build(struct backend *b, const struct backend_volume *v, const struct backend_create *c,
-		 const struct backend_quiesce *q, struct err *e)
+static int mark_ready(struct backend *b, const struct backend_volume *v, struct err *e)
 {
 	int r;
 
-	r = v->source == BACKEND_SOURCE_NONE ? image_make(b, v->id, device_bytes(v), e)
-					     : copy_source(b, v, c, q, e);
-	if (r)
-		return r;
 	state_lock(b);
 	r = volume_row_state(b, v->id, RECORD_READY, e);
 	state_unlock(b);
 	return r;
 }
 
-/* A volume that couldn't be built leaves nothing: no image, no promise of space. */
-static void unbuild(struct backend *b, const struct backend_volume *v)
+/* A volume that couldn't be built leaves nothing, not even a promise of space. */
+static void drop_record(struct backend *b, const struct backend_volume *v)
 {
-	if (image_delete(b, false, v->id, v->header_bytes, NULL))
-		return; /* the record stays: a retry or a delete finds it */
 	state_lock(b);
 	(void)!volume_row_delete(b, v->id, NULL);
 	state_unlock(b);
+}
+
+/* An image has its name only when it is whole: with one, a call that was cut short lacks nothing
+ * but its last step. */
+static int build(struct backend *b, const struct backend_volume *v, const struct backend_create *c,
+		 const struct backend_quiesce *q, struct err *e)
+{
+	int r = 0;
+
+	if (!has_image(b, v->id)) {
+		r = v->source == BACKEND_SOURCE_NONE ? image_make(b, v->id, device_bytes(v), e)
+						     : copy_source(b, v, c, q, e);
+		if (r)
+			drop_record(b, v);
+	}
+	return r ?: mark_ready(b, v, e);
 }
 
 static int create(struct backend *b, const struct backend_create *c,
@@ -211,13 +247,44 @@ static int create(struct backend *b, const struct backend_create *c,
 	r = r ?: claim_record(b, c, &snap, &v, &st, e);
 	if (r)
 		return r;
-	if (st == RECORD_CREATING) {
+	if (st == RECORD_CREATING)
 		r = build(b, &v, c, q, e);
-		if (r) {
-			unbuild(b, &v);
-			backend_volume_clear(&v);
-			return r;
-		}
+	if (r) {
+		backend_volume_clear(&v);
+		return r;
+	}
+	*ret = v;
+	return 0;
+}
+
+int backend_finish_create(struct backend *b, const char *name, struct backend_volume *ret,
+			  struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	_cleanup_close_ int lock = -1;
+	enum record_state st;
+	char id[BACKEND_ID_MAX];
+	int r;
+
+	r = backend_volume_id(b, name, id, e);
+	r = r ?: image_lock(b, id, &lock, e);
+	if (r)
+		return r;
+	state_lock(b);
+	r = volume_row_by(b, "name", name, &v, &st, e);
+	state_unlock(b);
+	if (r)
+		return r;
+	if (st == RECORD_CREATING && has_image(b, v.id)) {
+		r = mark_ready(b, &v, e);
+	} else if (st != RECORD_READY) {
+		if (st == RECORD_CREATING)
+			drop_record(b, &v);
+		r = err_set(e, -ENOENT, "volume \"%s\" doesn't exist", name);
+	}
+	if (r) {
+		backend_volume_clear(&v);
+		return r;
 	}
 	*ret = v;
 	return 0;

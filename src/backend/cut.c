@@ -65,31 +65,84 @@ static int fill_snapshot(struct backend *b, const struct backend_cut *c, const c
 	return r;
 }
 
-/* Records that an earlier, interrupted call left are taken over; -EEXIST never happens under the
- * caller's lock on the name. */
+static bool all_ready(const struct backend_snapshot *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!list[i].ready)
+			return false;
+	return true;
+}
+
+/* A record that an interrupted call left is written anew: since then the volume may have been
+ * formatted, or have grown. An image without a record is of one that is lost, and stays. */
+static int renew_record(struct backend *b, const struct backend_snapshot *s, bool had,
+			struct err *e)
+{
+	uint64_t bytes, allocated;
+	int r = 0;
+
+	if (had)
+		r = snapshot_row_delete(b, s->id, e);
+	else if (image_size(b, true, s->id, &bytes, &allocated, NULL) != -ENOENT)
+		r = err_set(e, -EEXIST,
+			    "there is an image of \"%s\" whose record is lost; it is left as it is",
+			    s->id);
+	return r ?: snapshot_row_insert(b, s, e);
+}
+
+/* The records of an earlier call where all of them are ready; else new ones, of all: the members of
+ * a group are only good together. */
+static int claim_records(struct backend *b, const struct backend_cut *c, const char *group_id,
+			 struct backend_snapshot *list, size_t n, struct err *e)
+{
+	struct backend_snapshot *old = calloc(n, sizeof(*old));
+	int r = 0;
+
+	if (!old)
+		return err_set(e, -ENOMEM, "no memory for snapshots");
+	for (size_t i = 0; !r && i < n; i++) {
+		r = snapshot_row_by(b, "id", list[i].id, &old[i], e);
+		if (r == -ENOENT) {
+			err_clear(e);
+			r = 0;
+		}
+	}
+	if (!r && all_ready(old, n)) {
+		memcpy(list, old, n * sizeof(*old));
+		free(old);
+		return 0;
+	}
+	if (!r && c->group)
+		r = state_run(b, NULL, e, "INSERT OR IGNORE INTO groups(id, name) VALUES(?, ?)",
+			      "tt", group_id, c->name);
+	for (size_t i = 0; !r && i < n; i++)
+		r = renew_record(b, &list[i], *old[i].id != '\0', e);
+	free(old);
+	return r;
+}
+
 static int put_records(struct backend *b, const struct backend_cut *c, const char *group_id,
 		       struct backend_snapshot *list, size_t n, struct err *e)
 {
-	struct backend_snapshot old;
 	int r;
 
 	r = state_begin(b, e);
 	if (r)
 		return r;
-	if (c->group)
-		r = state_run(b, NULL, e, "INSERT OR IGNORE INTO groups(id, name) VALUES(?, ?)",
-			      "tt", group_id, c->name);
-	for (size_t i = 0; !r && i < n; i++) {
-		int found = snapshot_row_by(b, "id", list[i].id, &old, NULL);
-
-		if (!found)
-			list[i] = old;
-		else
-			r = found == -ENOENT
-				    ? snapshot_row_insert(b, &list[i], e)
-				    : err_set(e, found, "a snapshot's record can't be read");
-	}
+	r = claim_records(b, c, group_id, list, n, e);
 	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+}
+
+/* What an interrupted call had copied already goes: it is of another moment than what is copied
+ * now. */
+static int drop_old_images(struct backend *b, const struct backend_snapshot *list, size_t n,
+			   struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = image_delete(b, true, list[i].id, 0, e);
+	return r;
 }
 
 static int mark_ready(struct backend *b, struct backend_snapshot *list, size_t n, struct err *e)
@@ -254,14 +307,6 @@ static int new_group_id(struct backend *b, const struct backend_cut *c, char ret
 	return c->group ? snapshot_id(b, "group", c->name, "", ret, e) : 0;
 }
 
-static bool all_ready(const struct backend_snapshot *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!list[i].ready)
-			return false;
-	return true;
-}
-
 static int cut_snapshots(struct backend *b, const struct backend_cut *c,
 			 const struct backend_quiesce *q, struct backend_snapshot **ret,
 			 size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
@@ -278,7 +323,8 @@ static int cut_snapshots(struct backend *b, const struct backend_cut *c,
 		r = fill_snapshot(b, c, ret_group_id, c->volume_ids[i], &now, &list[i], e);
 	r = r ?: put_records(b, c, ret_group_id, list, c->n_volumes, e);
 	if (!r && !all_ready(list, c->n_volumes)) {
-		r = cut_together(b, c, q, list, e);
+		r = drop_old_images(b, list, c->n_volumes, e);
+		r = r ?: cut_together(b, c, q, list, e);
 		if (!r && c->kind == BACKEND_BACKUP)
 			r = write_backup(b, &list[0], e);
 		r = r ?: mark_ready(b, list, c->n_volumes, e);

@@ -106,17 +106,9 @@ static void drop_image(struct backend *b, const char *tmp)
 int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
-	uint64_t have, allocated;
 	char tmp[NAME_BYTES];
 	int r;
 
-	r = image_size(b, false, id, &have, &allocated, NULL);
-	if (!r)
-		return have == bytes ? 0
-				     : err_set(e, -EEXIST,
-					       "an image of \"%s\" with another size is there", id);
-	if (r != -ENOENT)
-		return err_set(e, r, "the image of \"%s\" can't be examined", id);
 	fd = start_image(b, id, tmp, e);
 	if (fd < 0)
 		return fd;
@@ -197,12 +189,8 @@ int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_
 {
 	_cleanup_close_ int in = -1, out = -1;
 	char name[NAME_BYTES], tmp[NAME_BYTES];
-	uint64_t have, allocated;
 	int r;
 
-	*ret_reflink = true;
-	if (!image_size(b, to_snapshot, to, &have, &allocated, NULL))
-		return 0; /* whole images only get their names: an earlier call finished it */
 	name_of(from, name);
 	in = openat(dir_fd(b, from_snapshot), name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (in < 0)
@@ -223,11 +211,9 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 {
 	_cleanup_close_ int fd = -1;
 	char tmp[NAME_BYTES], path[sizeof(b->dir) + NAME_BYTES + 8];
-	uint64_t have, allocated;
+	uint64_t have;
 	int r;
 
-	if (!image_size(b, false, to, &have, &allocated, NULL))
-		return 0;
 	fd = start_image(b, to, tmp, e); /* takes an old attempt away */
 	if (fd < 0)
 		return fd;

@@ -82,8 +82,8 @@ void image_path(const struct backend *b, bool snapshot, const char *id, char *re
 /** image_lock - one process at a time works on an image; -EINPROGRESS. Close the descriptor to give
  * it back. */
 int image_lock(struct backend *b, const char *id, int *ret_fd, struct err *e);
-/** image_make - a blank sparse image of @bytes under its final name, atomically; there already with
- * that size: success. */
+/** image_make - a blank sparse image of @bytes under its final name, atomically. This and the next
+ * two: -EEXIST where there is an image already. */
 int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e);
 /**
  * image_copy - image @from (volume or snapshot) to @to, at least @bytes long, atomically. Reflink

@@ -112,34 +112,23 @@ int volume_row_delete(struct backend *b, const char *id, struct err *e)
 
 /* ---- the face ---- */
 
-static int get_ready(struct backend *b, const char *column, const char *value,
-		     struct backend_volume *ret, struct err *e)
+int backend_get(struct backend *b, const char *id, struct backend_volume *ret, struct err *e)
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	enum record_state st;
 	int r;
 
 	state_lock(b);
-	r = volume_row_by(b, column, value, &v, &st, e);
+	r = volume_row_by(b, "id", id, &v, &st, e);
 	state_unlock(b);
 	if (r)
 		return r;
 	if (st != RECORD_READY) {
 		backend_volume_clear(&v);
-		return err_set(e, -ENOENT, "volume \"%s\" doesn't exist", value);
+		return err_set(e, -ENOENT, "volume \"%s\" doesn't exist", id);
 	}
 	*ret = v;
 	return 0;
-}
-
-int backend_get(struct backend *b, const char *id, struct backend_volume *ret, struct err *e)
-{
-	return get_ready(b, "id", id, ret, e);
-}
-
-int backend_find(struct backend *b, const char *name, struct backend_volume *ret, struct err *e)
-{
-	return get_ready(b, "name", name, ret, e);
 }
 
 static int list_rows(struct backend *b, sqlite3_stmt *s, size_t max, struct backend_volume **ret,

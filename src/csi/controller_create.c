@@ -267,7 +267,7 @@ static enum csi_code create(struct csi_call *call, struct request *q)
 		/* A source that is gone since, or another node's backup, doesn't unmake the volume
 		 * that came from it. */
 		if ((code != CSI_NOT_FOUND && code != CSI_RESOURCE_EXHAUSTED) ||
-		    backend_find(call->driver->backend, q->m->name, &v, NULL))
+		    backend_finish_create(call->driver->backend, q->m->name, &v, NULL))
 			return code;
 		q->size = v.size_bytes;
 	} else {

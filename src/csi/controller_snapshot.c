@@ -82,11 +82,15 @@ static enum csi_code create_snapshot(struct csi_call *call, const Csi__V1__Creat
 	if (!r && old.ready)
 		return snapshot_answer(call, &old);
 	if (csi_id_elsewhere(call, q->source_volume_id))
-		return csi_fail(call, CSI_FAILED_PRECONDITION,
-				"volume \"%s\" lives on another node; its own snapshotter has to cut "
-				"it",
-				q->source_volume_id);
+		return csi_fail(
+			call, CSI_FAILED_PRECONDITION,
+			"volume \"%s\" lives on another node; its own snapshotter has to cut "
+			"it",
+			q->source_volume_id);
 	code = csi_get_volume(call, q->source_volume_id, &v);
+	/* A call that was cut short, and its volume is gone since: nothing can finish it. */
+	if (code == CSI_NOT_FOUND && !r)
+		(void)!backend_snapshot_delete(call->driver->backend, old.id, NULL);
 	if (code)
 		return code;
 	backend_volume_clear(&v);

@@ -84,10 +84,11 @@ static enum csi_code check_members(struct csi_call *call, const char **ids, size
 			return csi_fail(call, CSI_INVALID_ARGUMENT,
 					"source_volume_ids: \"%s\" is there twice", ids[i]);
 		if (csi_id_elsewhere(call, ids[i]))
-			return csi_fail(call, CSI_FAILED_PRECONDITION,
-					"volume \"%s\" lives on another node, and a group is cut on "
-					"one",
-					ids[i]);
+			return csi_fail(
+				call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" lives on another node, and a group is cut on "
+				"one",
+				ids[i]);
 		code = csi_get_volume(call, ids[i], &v);
 		if (code)
 			return code;
@@ -150,6 +151,14 @@ static enum csi_code cut_group(struct csi_call *call, const char *name, const ch
 	return code;
 }
 
+static bool all_ready(const struct backend_snapshot *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!list[i].ready)
+			return false;
+	return true;
+}
+
 static enum csi_code create_group(struct csi_call *call,
 				  const Csi__V1__CreateVolumeGroupSnapshotRequest *q,
 				  const char **ids, const struct csi_class *class)
@@ -162,16 +171,21 @@ static enum csi_code create_group(struct csi_call *call,
 
 	r = backend_group_find(call->driver->backend, NULL, q->name, old_id, old_name, &old, &n_old,
 			       NULL);
-	if (!r) {
-		code = same_set(ids, n, old, n_old, true)
-			       ? create_answer(call, old_id, old, n_old)
-			       : csi_fail(call, CSI_ALREADY_EXISTS,
-					  "group snapshot \"%s\" exists, of other volumes",
-					  q->name);
+	if (!r && !same_set(ids, n, old, n_old, true)) {
+		free(old);
+		return csi_fail(call, CSI_ALREADY_EXISTS,
+				"group snapshot \"%s\" exists, of other volumes", q->name);
+	}
+	if (!r && all_ready(old, n_old)) {
+		code = create_answer(call, old_id, old, n_old);
 		free(old);
 		return code;
 	}
+	free(old);
 	code = check_members(call, ids, n);
+	/* A call that was cut short, and a member that is gone since: nothing can finish it. */
+	if (code == CSI_NOT_FOUND && !r)
+		(void)!backend_group_delete(call->driver->backend, old_id, NULL);
 	return code ?: cut_group(call, q->name, ids, n, class);
 }
 

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 
-from lab import (CRYPTSETUP, FULL, MIB, Driver, Lab, block_cap, case, expect, mount_cap, pb, run, run_cases, source_snapshot)
+from lab import (CRYPTSETUP, FULL, MIB, Driver, Lab, block_cap, case, expect, mount_cap, pb, read_at, records, run, run_cases,
+                 source_snapshot, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -74,6 +75,32 @@ def all_or_none(lab):
             os.fsync(f.fileno())
         assert "ACTIVE" in run("dmsetup", "info", x.id).stdout.decode()
     group(lab, [v, w], "broken")
+
+
+@case("a group snapshot that was cut short: cut anew as a whole by the retry; with a member gone it leaves nothing")
+def cut_short(lab):
+    a, b = (lab.create(cap=block_cap(), encrypted=False, size=16 * MIB) for _ in range(2))
+    g = group(lab, [a, b], "cut-short")
+    image = {s.source_volume_id: lab.driver.snapshot_image(s.snapshot_id) for s in g.snapshots}
+    for v in (a, b):
+        write_at(v.image, b"written since")
+    os.unlink(image[b.id])
+
+    def forget():  # as a kill between two members leaves it
+        records(lab, "UPDATE snapshots SET ready=0")
+    forget()
+    again = lab.c.CreateVolumeGroupSnapshot(name="cut-short", source_volume_ids=[a.id, b.id]).group_snapshot
+    assert again.ready_to_use and all(s.ready_to_use for s in again.snapshots), again
+    expect("the same snapshots", {s.snapshot_id for s in g.snapshots}, {s.snapshot_id for s in again.snapshots})
+    assert again.creation_time != g.creation_time
+    for v in (a, b):
+        expect("what is in it", b"written since", read_at(image[v.id], 13))
+    forget()
+    os.unlink(image[b.id])
+    b.delete()
+    lab.c.fails("NOT_FOUND", "CreateVolumeGroupSnapshot", name="cut-short", source_volume_ids=[a.id, b.id])
+    expect("images", [], os.listdir(f"{lab.driver.state}/snapshots"))
+    lab.c.fails("NOT_FOUND", "GetVolumeGroupSnapshot", group_snapshot_id=g.group_snapshot_id)
 
 
 # ---- consistency ----

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -499,6 +500,36 @@ def source_snapshot(snapshot_id):
 
 def source_volume(volume_id):
     return pb.VolumeContentSource(volume=pb.VolumeContentSource.VolumeSource(volume_id=volume_id))
+
+
+def used(lab, **kw):
+    """A volume with a file in it, unstaged."""
+    v = lab.create(**kw)
+    with open(f"{v.up()}/data", "w", encoding="ascii") as f:
+        f.write("data that must survive")
+    v.down()
+    return v
+
+
+def still_there(v):
+    v.stage()
+    expect("the file", "data that must survive", open(f"{v.staging}/data", encoding="ascii").read())
+    v.unstage()
+
+
+def lab_loop(v):
+    """The loop device over the volume's image, whatever its name for the image is."""
+    want = os.stat(v.image)
+    for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-INO").stdout.decode().splitlines():
+        name, inode = line.split()
+        if int(inode) == want.st_ino:
+            return name
+    raise AssertionError("no loop device")
+
+
+def records(lab, sql, *args):
+    with contextlib.closing(sqlite3.connect(f"{lab.driver.state}/state.db", timeout=20)) as db, db:
+        return db.execute(sql, args).fetchall()
 
 
 @contextlib.contextmanager

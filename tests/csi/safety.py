@@ -6,42 +6,16 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
 import time
 
 from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, find_bytes,
-                 fingerprint, loop_of, mappings, mount_cap, mounted, pb, read_at, run, run_cases, secret, source_snapshot,
-                 source_volume, text_of, wait_for, write_at)
+                 fingerprint, loop_of, mappings, mount_cap, mounted, pb, read_at, records, run, run_cases, secret,
+                 source_snapshot, source_volume, still_there, text_of, used, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
-
-
-def used(lab, **kw):
-    """A volume with a file in it, unstaged."""
-    v = lab.create(**kw)
-    with open(f"{v.up()}/data", "w", encoding="ascii") as f:
-        f.write("data that must survive")
-    v.down()
-    return v
-
-
-def still_there(v):
-    v.stage()
-    expect("the file", "data that must survive", open(f"{v.staging}/data", encoding="ascii").read())
-    v.unstage()
-
-
-def lab_loop(v):
-    """The loop device over the volume's image, whatever its name for the image is."""
-    want = os.stat(v.image)
-    for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-INO").stdout.decode().splitlines():
-        name, inode = line.split()
-        if int(inode) == want.st_ino:
-            return name
-    raise AssertionError("no loop device")
 
 
 def untouched(lab, v, code, says, secrets=None):
@@ -51,11 +25,6 @@ def untouched(lab, v, code, says, secrets=None):
     assert re.search(says, message), f"no {says!r} in: {message}"
     assert v.id not in mappings() and not mounted(v.staging), "something is left mapped or mounted"
     assert before == fingerprint(v.image), "the image changed"
-
-
-def records(lab, sql, *args):
-    with contextlib.closing(sqlite3.connect(f"{lab.driver.state}/state.db", timeout=20)) as db, db:
-        return db.execute(sql, args).fetchall()
 
 
 @contextlib.contextmanager

@@ -66,7 +66,8 @@ int backend_get(struct backend *b, const char *id, struct backend_volume *ret, s
 	return fill(id, true, false, ret);
 }
 
-int backend_find(struct backend *b, const char *name, struct backend_volume *ret, struct err *e)
+int backend_finish_create(struct backend *b, const char *name, struct backend_volume *ret,
+			  struct err *e)
 {
 	return backend_get(b, name, ret, e);
 }

@@ -129,6 +129,12 @@ static const struct {
 	{ "sectorSize", "-512", CSI_CLASS_VOLUME, false },
 	{ "sectorSize", "512 ", CSI_CLASS_VOLUME, false },
 	{ "sectorSize", "4294967808", CSI_CLASS_VOLUME, false }, /* 2^32 + 512 */
+	{ "mkfsParams", "", CSI_CLASS_VOLUME, true },
+	{ "mkfsParams", "-O ^64bit -E nodiscard", CSI_CLASS_VOLUME, true },
+	/* another device than the volume's */
+	{ "mkfsParams", "/dev/sda", CSI_CLASS_VOLUME, false },
+	{ "mkfsParams", "-J device=/dev/sda", CSI_CLASS_VOLUME, false },
+	{ "mkfsParams", "sda", CSI_CLASS_VOLUME, false },
 	{ "label", "a label", CSI_CLASS_VOLUME, true },
 	{ "label", "", CSI_CLASS_VOLUME, true },
 	{ "pbkdfPolicy", "passphrase", CSI_CLASS_VOLUME, true },
@@ -222,9 +228,9 @@ static void lengths_are_limited(void)
 	CHECK_INT(parse_one(CSI_CLASS_VOLUME, "label", text, &c, &e), 0);
 	text[47] = 'x';
 	CHECK_INT(parse_one(CSI_CLASS_VOLUME, "label", text, &c, &e), -EINVAL);
-	memset(text, 'x', 4095);
+	memset(text, '-', 4095);
 	CHECK_INT(parse_one(CSI_CLASS_VOLUME, "mkfsParams", text, &c, &e), 0);
-	text[4095] = 'x';
+	text[4095] = '-';
 	CHECK_INT(parse_one(CSI_CLASS_VOLUME, "mkfsParams", text, &c, &e), -EINVAL);
 }
 
@@ -253,6 +259,33 @@ static void a_refusal_leaves_the_result_alone(void)
 	map_clear(&m);
 }
 
+/* A modification: what it names changes, to off as well; all or nothing. */
+static void changes_are_laid_over(void)
+{
+	struct csi_class c;
+	struct map m = { .n = 0 };
+	struct err e = { 0 };
+
+	map_add(&m, "encrypted", "true");
+	map_add(&m, "discard", "true");
+	map_add(&m, "sameCpuCrypt", "true");
+	CHECK_INT(csi_class_parse(map_of(&m), CSI_CLASS_VOLUME, &c, &e), 0);
+	map_clear(&m);
+	map_add(&m, "discard", "false");
+	map_add(&m, "noReadWorkqueue", "true");
+	map_add(&m, "fsck", "none");
+	CHECK_INT(csi_class_change(map_of(&m), CSI_CLASS_MUTABLE, &c, &e), 0);
+	CHECK(c.encrypted && c.fsck == CSI_FSCK_NONE);
+	CHECK_INT(c.flags, LUKS_FLAG_SAME_CPU_CRYPT | LUKS_FLAG_NO_READ_WORKQUEUE);
+	map_clear(&m);
+	map_add(&m, "fsck", "preen");
+	map_add(&m, "encrypted", "false");
+	CHECK_INT(csi_class_change(map_of(&m), CSI_CLASS_MUTABLE, &c, &e), -EINVAL);
+	CHECK_CONTAINS(err_text(&e), "encrypted");
+	CHECK(c.encrypted && c.fsck == CSI_FSCK_NONE);
+	map_clear(&m);
+}
+
 int main(void)
 {
 	RUN(booleans_are_those_of_go);
@@ -261,5 +294,6 @@ int main(void)
 	RUN(lengths_are_limited);
 	RUN(nothing_named_is_a_plain_volume);
 	RUN(a_refusal_leaves_the_result_alone);
+	RUN(changes_are_laid_over);
 	return check_exit();
 }

@@ -75,7 +75,7 @@ static atomic_int holders[KEYS], overlaps, taken, refused;
 static void *contend(void *arg)
 {
 	unsigned int seed = (unsigned int)(size_t)arg;
-	char key[16];
+	char key[24];
 
 	for (int i = 0; i < ROUNDS; i++) {
 		int k = rand_r(&seed) % KEYS;
@@ -110,7 +110,7 @@ static void threads_exclude_each_other(void)
 	CHECK_INT(taken + refused, THREADS * ROUNDS);
 	CHECK(taken > 0);
 	for (int k = 0; k < KEYS; k++) {
-		char key[16];
+		char key[24];
 
 		snprintf(key, sizeof(key), "volume:%d", k);
 		CHECK_INT(csi_locks_try(shared, key), 0);

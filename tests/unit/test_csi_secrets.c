@@ -7,7 +7,7 @@
 /* Stands in each value that is refused. */
 #define WORD "geheim"
 
-static const struct csi_class plain = { .encrypted = true };
+static const struct csi_class encrypted = { .encrypted = true };
 
 static int take_one(const char *key, const char *value, struct csi_keys *k, struct err *e)
 {
@@ -16,7 +16,7 @@ static int take_one(const char *key, const char *value, struct csi_keys *k, stru
 
 	map_add(&m, key, value);
 	*e = (struct err){ 0 };
-	r = csi_keys_take(map_of(&m), &plain, false, k, e);
+	r = csi_keys_take(map_of(&m), &encrypted, false, k, e);
 	map_clear(&m);
 	return r;
 }
@@ -76,7 +76,7 @@ static void longhorns_secrets_are_taken(void)
 	map_add(&m, "CRYPTO_PBKDF", "argon2i");
 	map_add(&m, "CRYPTO_PBKDF_FORCE_ITERATIONS", "5");
 	map_add(&m, "CRYPTO_PBKDF_MEMORY", "65536");
-	CHECK_INT(csi_keys_take(map_of(&m), &plain, true, &k, &e), 0);
+	CHECK_INT(csi_keys_take(map_of(&m), &encrypted, true, &k, &e), 0);
 	CHECK_INT(k.key_bytes, 32);
 	CHECK_INT(k.pbkdf.type, CRYPTO_ARGON2I);
 	CHECK_INT(k.pbkdf.force_iterations, 5);
@@ -89,7 +89,7 @@ static void longhorns_secrets_are_taken(void)
 	map_add(&m, "CRYPTO_PBKDF", "pbkdf2");
 	map_add(&m, "CRYPTO_PBKDF_FORCE_ITERATIONS", "200000");
 	map_add(&m, "CRYPTO_PBKDF_MEMORY", "0");
-	CHECK_MSG(!csi_keys_take(map_of(&m), &plain, true, &k, &e), "%s", err_text(&e));
+	CHECK_MSG(!csi_keys_take(map_of(&m), &encrypted, true, &k, &e), "%s", err_text(&e));
 	CHECK_STR(k.cipher, "aes-cbc-essiv:sha256");
 	CHECK_INT(k.key_bytes, 32);
 	CHECK_INT(k.pbkdf.type, CRYPTO_PBKDF2);
@@ -197,12 +197,12 @@ static void pbkdf2_has_its_own_least(void)
 
 	map_add(&m, "CRYPTO_PBKDF", "pbkdf2");
 	map_add(&m, "CRYPTO_PBKDF_FORCE_ITERATIONS", "999");
-	CHECK_INT(csi_keys_take(map_of(&m), &plain, false, &k, &e), -EINVAL);
+	CHECK_INT(csi_keys_take(map_of(&m), &encrypted, false, &k, &e), -EINVAL);
 	CHECK_CONTAINS(err_text(&e), "CRYPTO_PBKDF_FORCE_ITERATIONS");
 	map_clear(&m);
 	map_add(&m, "CRYPTO_PBKDF", "pbkdf2");
 	map_add(&m, "CRYPTO_PBKDF_FORCE_ITERATIONS", "1000");
-	CHECK_INT(csi_keys_take(map_of(&m), &plain, false, &k, &e), 0);
+	CHECK_INT(csi_keys_take(map_of(&m), &encrypted, false, &k, &e), 0);
 	csi_keys_clear(&k);
 	map_clear(&m);
 }
@@ -238,7 +238,7 @@ static void passphrases_are_byte_exact(void)
 
 		map_add(&m, "CRYPTO_KEY_VALUE_PREVIOUS", values[i]);
 		map_add(&m, "CRYPTO_KEY_VALUE", values[i]);
-		CHECK_INT(csi_keys_take(map_of(&m), &plain, true, &k, &e), 0);
+		CHECK_INT(csi_keys_take(map_of(&m), &encrypted, true, &k, &e), 0);
 		REQUIRE(k.value && k.previous);
 		CHECK(k.value->len == n && !memcmp(k.value->data, values[i], n));
 		CHECK(k.previous->len == n && !memcmp(k.previous->data, values[i], n));
@@ -272,17 +272,42 @@ static void a_passphrase_may_be_required(void)
 	struct csi_keys k;
 	struct err e = { 0 };
 
-	CHECK_INT(csi_keys_take(map_of(&m), &plain, true, &k, &e), -EINVAL);
+	CHECK_INT(csi_keys_take(map_of(&m), &encrypted, true, &k, &e), -EINVAL);
 	CHECK_CONTAINS(err_text(&e), "CRYPTO_KEY_VALUE: missing");
 	map_add(&m, "CRYPTO_KEY_VALUE", "");
 	map_add(&m, "CRYPTO_KEY_VALUE_PREVIOUS", WORD);
-	CHECK_INT(csi_keys_take(map_of(&m), &plain, true, &k, &e), -EINVAL);
+	CHECK_INT(csi_keys_take(map_of(&m), &encrypted, true, &k, &e), -EINVAL);
 	CHECK_CONTAINS(err_text(&e), "CRYPTO_KEY_VALUE: missing");
 	CHECK(!k.value && !k.previous);
 	map_clear(&m);
-	CHECK_INT(csi_keys_take(map_of(&m), &plain, false, &k, &e), 0);
+	CHECK_INT(csi_keys_take(map_of(&m), &encrypted, false, &k, &e), 0);
 	CHECK(!k.value);
 	CHECK_INT(csi_keys_check(map_of(&m), &e), 0);
+}
+
+/* No Secret is fine at a call that needs none; one without a passphrase can't be meant for an
+ * encrypted volume. */
+static void a_secret_of_an_encrypted_class_has_a_passphrase(void)
+{
+	const struct csi_class plain = { .encrypted = false };
+	struct map m = { .n = 0 };
+	struct err e = { 0 };
+
+	CHECK_INT(csi_keys_check_for(map_of(&m), &encrypted, &e), 0);
+	map_add(&m, "CRYPTO_KEY_CIPHER", "aes-xts-plain64");
+	CHECK_INT(csi_keys_check_for(map_of(&m), &encrypted, &e), -EINVAL);
+	CHECK_CONTAINS(err_text(&e), "CRYPTO_KEY_VALUE");
+	CHECK_INT(csi_keys_check_for(map_of(&m), &plain, &e), 0);
+	map_add(&m, "CRYPTO_KEY_VALUE", "");
+	CHECK_INT(csi_keys_check_for(map_of(&m), &encrypted, &e), -EINVAL);
+	map_add(&m, "CRYPTO_PBKDF", WORD);
+	CHECK_INT(csi_keys_check_for(map_of(&m), &plain, &e), -EINVAL);
+	CHECK(!strstr(err_text(&e), WORD));
+	map_clear(&m);
+	map_add(&m, "CRYPTO_KEY_VALUE", "x");
+	CHECK_INT(csi_keys_check_for(map_of(&m), &encrypted, &e), 0);
+	CHECK_STR(m.entries[0].value, "x");
+	map_clear(&m);
 }
 
 int main(void)
@@ -296,5 +321,6 @@ int main(void)
 	RUN(passphrases_are_byte_exact);
 	RUN(passphrases_have_64_kib_at_most);
 	RUN(a_passphrase_may_be_required);
+	RUN(a_secret_of_an_encrypted_class_has_a_passphrase);
 	return check_exit();
 }

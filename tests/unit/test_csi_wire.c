@@ -149,7 +149,7 @@ static void elements_are_counted(void)
 	for (size_t n = 1024; n <= 1025; n++) {
 		struct bytes ids = { 0 }, map = { 0 };
 		struct err e;
-		char key[16];
+		char key[24];
 
 		for (size_t i = 0; i < n; i++) {
 			snprintf(key, sizeof(key), "%zx", i);

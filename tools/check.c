@@ -52,6 +52,12 @@ static bool good_bits(const struct option_value *v)
 	return v->number > 0 && v->number % 8 == 0 && v->number <= CRYPTO_KEY_MAX_BYTES * 8;
 }
 
+/* 0: the default. */
+static bool good_key_size(const struct option_value *v)
+{
+	return v->number == 0 || good_bits(v);
+}
+
 static bool good_sector_size(const struct option_value *v)
 {
 	return v->number == 512 || v->number == 1024 || v->number == 2048 || v->number == 4096;
@@ -95,7 +101,7 @@ static const struct {
 	bool (*good)(const struct option_value *v);
 	const char *sentence;
 } values[] = {
-	{ OPT_KEY_SIZE, good_bits, "Key size must be a multiple of 8 bits, 4096 at most." },
+	{ OPT_KEY_SIZE, good_key_size, "Key size must be a multiple of 8 bits, 4096 at most." },
 	{ OPT_KEYSLOT_KEY_SIZE, good_bits, "Key size must be a multiple of 8 bits, 4096 at most." },
 	{ OPT_SECTOR_SIZE, good_sector_size,
 	  "Unsupported encryption sector size: it is 512, 1024, 2048 or 4096." },

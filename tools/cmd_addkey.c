@@ -28,7 +28,7 @@ static int get_key(struct cli *c, const struct luks_header *h, struct secret **r
 	int r;
 
 	if (cli_set(c, OPT_UNBOUND) && !cli_set(c, OPT_VOLUME_KEY_FILE)) {
-		if (!cli_set(c, OPT_KEY_SIZE))
+		if (!cli_u32(c, OPT_KEY_SIZE))
 			return err_set(&c->err, -EINVAL,
 				       "Key size is required with --unbound option.");
 		return secret_random(cli_u32(c, OPT_KEY_SIZE) / 8, ret, &c->err);

@@ -139,7 +139,7 @@ int cmd_benchmark(struct cli *c)
 	if (cipher) {
 		print_cipher_head();
 		return measure_cipher(c, cipher,
-				      cli_set(c, OPT_KEY_SIZE) ? cli_u32(c, OPT_KEY_SIZE)
+				      cli_u32(c, OPT_KEY_SIZE) ? cli_u32(c, OPT_KEY_SIZE)
 				      : strstr(cipher, "xts")  ? 512
 							       : 256);
 	}

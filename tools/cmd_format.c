@@ -56,7 +56,8 @@ static uint32_t key_bytes(const struct cli *c)
 	const char *cipher = cli_text(c, OPT_CIPHER);
 
 	if (cli_set(c, OPT_KEY_SIZE))
-		return cli_u32(c, OPT_KEY_SIZE) / 8;
+		return cli_u32(c, OPT_KEY_SIZE) / 8
+			       ?: 32; /* 0 is not the same as nothing, as in cryptsetup */
 	return !cipher || strstr(cipher, "xts") ? 64 : 32;
 }
 

@@ -34,7 +34,7 @@ static int resize_by_volume_key(struct cli *c, struct resize_job *job)
 	r = volume_query_status(&c->env, job->name, st, &c->err);
 	if (r)
 		return r;
-	bytes = cli_set(c, OPT_KEY_SIZE) ? cli_u32(c, OPT_KEY_SIZE) / 8 : st->key_bytes;
+	bytes = cli_u32(c, OPT_KEY_SIZE) ? cli_u32(c, OPT_KEY_SIZE) / 8 : st->key_bytes;
 	r = key_read_volume_key(c, bytes, &key);
 	if (r)
 		return r;

@@ -30,6 +30,13 @@ static int find_letter(char letter)
 	return -1;
 }
 
+/* Blanks and a plus before a number, which scripts bring along: strtol(3) takes them. */
+static const char *number_in(const char *text)
+{
+	text += strspn(text, " \t");
+	return text[0] == '+' ? text + 1 : text;
+}
+
 static int parse_value(struct cli *c, enum option_id id, const char *text)
 {
 	const struct option_row *o = &cli_option_rows[id];
@@ -40,11 +47,11 @@ static int parse_value(struct cli *c, enum option_id id, const char *text)
 	if (id == OPT_KEY_FILE && v->set)
 		return err_set(&c->err, -EINVAL, "Only one --key-file argument is allowed.");
 	if (o->kind == OPTION_U32) {
-		r = text_parse_u32(text, &small);
+		r = text_parse_u32(number_in(text), &small);
 		if (!r)
 			v->number = small;
 	} else if (o->kind == OPTION_U64) {
-		r = text_parse_u64(text, &v->number);
+		r = text_parse_u64(number_in(text), &v->number);
 	} else if (o->kind == OPTION_SIZE) {
 		r = text_parse_size(text, &v->number);
 	}

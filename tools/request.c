@@ -8,7 +8,8 @@
 
 int cli_kdf(struct cli *c)
 {
-	static const struct crypto_kdf_config config = { .lock_dir = LOCK_DIR, .idle_bytes = UINT64_MAX };
+	static const struct crypto_kdf_config config = { .lock_dir = LOCK_DIR,
+							 .idle_bytes = UINT64_MAX };
 
 	if (c->env.kdf)
 		return 0;
@@ -122,7 +123,7 @@ int cli_volume_key_bytes(struct cli *c, const struct luks_header *h, size_t *ret
 {
 	uint32_t bytes = luks_volume_key_bytes(h);
 
-	if (cli_set(c, OPT_KEY_SIZE))
+	if (cli_u32(c, OPT_KEY_SIZE))
 		bytes = cli_u32(c, OPT_KEY_SIZE) / 8;
 	if (!bytes)
 		return err_set(&c->err, -EINVAL,
@@ -130,6 +131,20 @@ int cli_volume_key_bytes(struct cli *c, const struct luks_header *h, size_t *ret
 			       "use --key-size option.");
 	*ret = bytes;
 	return 0;
+}
+
+/* Costs that cryptsetup takes and makes nothing of. */
+static void drop_useless(struct crypto_pbkdf_request *req)
+{
+	if (req->type == CRYPTO_PBKDF2 && (req->memory_kib || req->parallel)) {
+		cli_warn("WARNING: pbkdf2 uses neither memory nor threads: --pbkdf-%s is ignored.",
+			 req->memory_kib ? "memory" : "parallel");
+		req->memory_kib = req->parallel = 0;
+	}
+	if (req->parallel > CRYPTO_ARGON2_MAX_PARALLEL) {
+		cli_warn("WARNING: no more than %u threads are used.", CRYPTO_ARGON2_MAX_PARALLEL);
+		req->parallel = CRYPTO_ARGON2_MAX_PARALLEL;
+	}
 }
 
 static int fill_costs(struct cli *c, struct crypto_pbkdf *ret)
@@ -152,6 +167,7 @@ static int fill_costs(struct cli *c, struct crypto_pbkdf *ret)
 	r = cli_kdf(c);
 	if (r)
 		return r;
+	drop_useless(&req);
 	return crypto_pbkdf_fill(c->env.kdf, &req, ret, &c->err);
 }
 

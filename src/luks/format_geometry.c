@@ -42,6 +42,7 @@ static int data_offset(const struct luks_format *f, uint64_t head_bytes, uint64_
 		       struct err *e)
 {
 	uint64_t align = f->alignment_bytes ?: DEFAULT_ALIGNMENT_BYTES, at = f->data_offset_bytes;
+	uint32_t unit;
 
 	if (at == 0 && !f->detached) {
 		/* head_bytes is below 2^28; what a device reports is checked. */
@@ -50,9 +51,11 @@ static int data_offset(const struct luks_format *f, uint64_t head_bytes, uint64_
 				       (ull)align);
 		at = round_up(head_bytes, align) + f->alignment_offset_bytes;
 	}
-	if (at % LUKS_BLOCK_BYTES)
-		return err_set(e, -EINVAL, "Data offset is not multiple of %u bytes.",
-			       LUKS_BLOCK_BYTES);
+	/* One that follows from the alignment need only be of whole sectors, as cryptsetup has it.
+	 */
+	unit = f->data_offset_bytes ? LUKS_BLOCK_BYTES : SECTOR_SIZE_BYTES;
+	if (at % unit)
+		return err_set(e, -EINVAL, "Data offset is not multiple of %u bytes.", unit);
 	/* Of a detached header too, unless it is 0 (checklist 2.4). */
 	if ((at != 0 || !f->detached) && at < head_bytes)
 		return err_set(e, -EINVAL,
@@ -80,7 +83,8 @@ static int check_devices(const struct luks_format *f, uint64_t device_bytes, boo
 			       "the device has %llu bytes, the data begin at %llu: no room for any",
 			       (ull)data_bytes, (ull)g->data_offset_bytes);
 	/* Of an image file the part of a sector at its end is no part of the device. */
-	if (data_bytes / SECTOR_SIZE_BYTES * SECTOR_SIZE_BYTES % sector)
+	if (data_bytes &&
+	    (data_bytes - g->data_offset_bytes) / SECTOR_SIZE_BYTES * SECTOR_SIZE_BYTES % sector)
 		return err_set(e, -EINVAL, "Device size is not aligned to requested sector size.");
 	return 0;
 }

@@ -116,20 +116,30 @@ static void fill_alignment(struct formatting *x)
 
 	if (!x->luks.alignment_bytes && unit && ALIGNMENT_DEFAULT_BYTES % unit)
 		x->luks.alignment_bytes = unit;
-	/* A data offset is a multiple of 4096; an odd shift of the device can't be made good. */
+	/* An odd shift of the device can't be made good: sectors of 4096 bytes would be lost for
+	 * it. */
 	if (!x->luks.alignment_offset_bytes && x->data.alignment_offset_bytes % BLOCK_BYTES == 0)
 		x->luks.alignment_offset_bytes = x->data.alignment_offset_bytes;
+}
+
+static uint64_t data_offset(const struct luks_format *f)
+{
+	uint64_t unit = f->alignment_bytes;
+
+	if (f->data_offset_bytes || !unit || f->detached)
+		return f->data_offset_bytes;
+	return (metadata_bytes(f) + unit - 1) / unit * unit;
 }
 
 /* The device's physical sector, where both the device and the data offset are whole ones. */
 static uint32_t auto_sector_size(const struct formatting *x)
 {
+	uint64_t offset = data_offset(&x->luks);
 	uint32_t bytes = x->data.physical_sector_bytes;
 
 	if (bytes > SECTOR_AUTO_MAX_BYTES)
 		bytes = SECTOR_AUTO_MAX_BYTES;
-	while (bytes > SECTOR_SIZE_BYTES &&
-	       (x->data.size_bytes % bytes || x->luks.data_offset_bytes % bytes))
+	while (bytes > SECTOR_SIZE_BYTES && (x->data.size_bytes % bytes || offset % bytes))
 		bytes /= 2;
 	return bytes;
 }

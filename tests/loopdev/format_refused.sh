@@ -77,7 +77,6 @@ done <<T
 0|iterations|--pbkdf argon2id --pbkdf-force-iterations 3
 0||--pbkdf argon2id --pbkdf-force-iterations 4 --pbkdf-memory 16
 3|memory|--pbkdf argon2id --pbkdf-force-iterations 4 --pbkdf-memory 4000000 --pbkdf-parallel 1
-1|parallel|--pbkdf argon2id --pbkdf-parallel 9
 1|isn't allowed|--keyslot-cipher aes-cbc-plain --keyslot-key-size 256 ${FAST_KDF[*]}
 0||--sector-size 512 --integrity foo ${FAST_KDF[*]}
 T

@@ -159,6 +159,13 @@ static void sector_sizes(void)
 	CHECK_INT(sector_for(4096, 64 * MIB + 512, 0), 512);
 	CHECK_INT(sector_for(4096, 64 * MIB + 2048, 0), 2048);
 	CHECK_INT(sector_for(4096, 64 * MIB, 16 * MIB + 1024), 1024);
+	request.luks.data_offset_bytes = 0;
+	request.luks.alignment_bytes = 3 * 512; /* at 16 MiB + 512 */
+	CHECK_INT(format(NULL), 0);
+	CHECK_INT(fake.format.sector_size_bytes, 512);
+	request.luks.alignment_bytes = 512; /* at 16 MiB */
+	CHECK_INT(format(NULL), 0);
+	CHECK_INT(fake.format.sector_size_bytes, 4096);
 	request.sector_size_auto = false;
 	request.luks.sector_size_bytes = 1024;
 	CHECK_INT(format(NULL), 0);

@@ -25,13 +25,13 @@ $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
 
 # The driver's target: its sources but those of the server round them; below them are fakes, some of which the linker puts before the
-# rooms' own.
+# rooms' own. What no fake exists for and no request reaches stays unresolved: a call of it crashes.
 FUZZ_CSI_SRC := $(filter-out %/main.c %/server.c %/socket.c %/wipe.c %/arena.c src/csi/metrics%,$(wildcard src/csi/*.c)) \
 	tests/fuzz/csi_fakes.c tests/fuzz/csi_arena.c
 FUZZ_CSI_ROOMS := base crypto luks dm keyring block fs
 FUZZ_CSI_FAKED := dm_control_open fs_type_of fs_make fs_uuid_of fs_check fs_mount_on fs_unmount fs_grow fs_freeze fs_thaw fs_query_usage \
 	fs_query_mount fs_set_group fs_wipe_signatures
-FUZZ_CSI_LINK := $(FUZZ_CSI_FAKED:%=-Wl,--wrap=%) $(CSI_PROTO_C:.c=.o) -lprotobuf-c -lkeyutils -lblkid -ldl
+FUZZ_CSI_LINK := $(FUZZ_CSI_FAKED:%=-Wl,--wrap=%) -Wl,--unresolved-symbols=ignore-all $(CSI_PROTO_C:.c=.o) -lprotobuf-c -lkeyutils -lblkid -ldl
 FUZZ_CSI_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,tests/fuzz/csi_mutate.c $(FUZZ_CSI_SRC) \
 	$(foreach r,$(filter-out $(FUZZ_ROOMS),$(FUZZ_CSI_ROOMS)),$(wildcard src/$(r)/*.c)))
 $(FUZZ_CSI_OBJ) $(FUZZ_DIR)/tests/fuzz/fuzz_csi.o: CPPFLAGS_EXTRA += -I$(CSI_GEN)

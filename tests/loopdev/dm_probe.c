@@ -29,6 +29,14 @@ static void print_debug(const char *line)
 	fprintf(stderr, "debug: %s\n", line);
 }
 
+/* What stands behind the number of optional parameters: a parse doesn't give it back. */
+static const char *integrity_options(const char *params)
+{
+	for (int words = 0; words < 5 && *params; params++)
+		words += *params == ' ';
+	return params;
+}
+
 /* Arguments from @first on, each "START LEN TYPE [PARAMS]". */
 static int read_table(struct probe *p, int first, struct dm_table *ret)
 {
@@ -45,6 +53,8 @@ static int read_table(struct probe *p, int first, struct dm_table *ret)
 		r = dm_parse_params(type, p->args[i] + n, t, &p->keys[ret->n_targets], &p->e);
 		if (r)
 			return r;
+		if (t->type == DM_TARGET_INTEGRITY)
+			t->integrity.params = integrity_options(p->args[i] + n);
 		t->start_sectors = start;
 		t->len_sectors = len;
 		ret->n_targets++;

@@ -169,6 +169,44 @@ check_says "is read-only" " readonly" "$PROBE" info $n
 check_equal "its device, too" 1 "$(blockdev --getro /dev/mapper/$n)"
 check "remove it" "$PROBE" remove $n
 
+# --- integrity: 4 bytes of crc32c for each sector of 512, kept by the kernel beside the data
+if modprobe -q dm-integrity 2>/dev/null || dmsetup targets | grep -q "^integrity "; then
+	text="integrity $dev2 0 4 D 4 internal_hash:crc32c block_size:512 interleave_sectors:32768 buffer_sectors:128"
+	dd if=/dev/zero of="$loop2" bs=4k count=16 conv=fsync status=none # no superblock: the target makes one
+	check "integrity: create" "$PROBE" create $n CV-TEST-I "0 1 $text"
+	sectors=$(dmsetup status $n | cut -d' ' -f5) # provided_data_sectors
+	check "integrity: it provides less than the device has" test "$sectors" -gt 16384 -a "$sectors" -lt 32768
+	check "integrity: reload to its whole size" "$PROBE" reload $n "0 $sectors $text"
+	check_equal "integrity: size" "$sectors" "$(blockdev --getsz /dev/mapper/$n)"
+	# dmsetup prints what the kernel prints: with the values that it chose, in its own order
+	check_equal "integrity: head" "0 $sectors integrity $dev2 0 4 D" "$(dmsetup table $n | cut -d' ' -f1-7)"
+	for word in internal_hash:crc32c interleave_sectors:32768 buffer_sectors:128; do
+		check_says "integrity: the kernel has $word" " $word( |$)" dmsetup table $n
+	done
+	printed=$(dmsetup table $n)
+	check "integrity: remove what will be made again" "$PROBE" remove $n
+	check "integrity: create it from what the kernel printed" "$PROBE" create $n CV-TEST-I "$printed"
+	check_equal "integrity: the same device" "$printed" "$(dmsetup table $n)"
+	# The options, keys maybe among them, are not read back: such a table can't be written again by mistake.
+	check_says "integrity: a table read back is no table" "EINVAL.*integrity target" "$PROBE" table $n
+	check "integrity: write" dd if=/dev/urandom of=/dev/mapper/$n bs=4k count=4 oflag=direct status=none
+	check "integrity: read" dd if=/dev/mapper/$n of=/dev/null bs=4k count=4 iflag=direct status=none
+	check "integrity: remove" "$PROBE" remove $n
+	# Every sector of the first MiB behind superblock and bitmap, but one byte in each, is as it was.
+	for ((i = 64; i < 2048; i += 4)); do
+		printf x | dd of="$loop2" bs=1 seek=$((i * 512 + 100)) conv=notrunc status=none
+	done
+	check "integrity: create it again" "$PROBE" create $n CV-TEST-I "0 $sectors $text"
+	check_status "integrity: what was changed below isn't read" 1 \
+		dd if=/dev/mapper/$n of=/dev/null bs=4k count=4 iflag=direct status=none
+	check "integrity: remove again" "$PROBE" remove $n
+	check_says "integrity: a mode that isn't there" EINVAL "$PROBE" create $n CV-TEST-I "0 1 ${text/ D / X }"
+	check_says "integrity: parameters that the kernel refuses" "E(INVAL|NOENT)" \
+		"$PROBE" create $n CV-TEST-I "0 1 ${text/crc32c/nonesuch}"
+else
+	skip "integrity" "this kernel has no dm-integrity"
+fi
+
 # --- many targets: the kernel's answer outgrows the first buffer
 for ((i = 0; i < 700; i++)); do echo "$((i * 8)) 8 linear $dev $((i * 8))"; done >"$SCRATCH/table"
 check "700 targets" dmsetup create $n "$SCRATCH/table"

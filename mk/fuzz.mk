@@ -25,24 +25,31 @@ $(FUZZ_DIR)/fuzz_%: $(FUZZ_DIR)/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
 	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ $(FUZZ_LIBS)
 
 # The driver's target: its sources but those of the server round them; below them are fakes, some of which the linker puts before the
-# rooms' own. What no fake exists for and no request reaches stays unresolved: a call of it crashes.
+# rooms' own. What no fake exists for, since no request reaches it, is a trap.
 FUZZ_CSI_SRC := $(filter-out %/main.c %/server.c %/socket.c %/wipe.c %/arena.c src/csi/metrics%,$(wildcard src/csi/*.c)) \
 	tests/fuzz/csi_fakes.c tests/fuzz/csi_arena.c
 FUZZ_CSI_ROOMS := base crypto luks dm keyring block fs
 FUZZ_CSI_FAKED := dm_control_open fs_type_of fs_make fs_uuid_of fs_check fs_mount_on fs_unmount fs_grow fs_freeze fs_thaw fs_query_usage \
 	fs_query_mount fs_set_group fs_wipe_signatures
-FUZZ_CSI_LINK := $(FUZZ_CSI_FAKED:%=-Wl,--wrap=%) -Wl,--unresolved-symbols=ignore-all $(CSI_PROTO_C:.c=.o) -lprotobuf-c -lkeyutils -lblkid -ldl
+FUZZ_CSI_LINK := $(FUZZ_CSI_FAKED:%=-Wl,--wrap=%) $(CSI_PROTO_C:.c=.o) -lprotobuf-c -lkeyutils -lblkid -ldl
 FUZZ_CSI_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,tests/fuzz/csi_mutate.c $(FUZZ_CSI_SRC) \
 	$(foreach r,$(filter-out $(FUZZ_ROOMS),$(FUZZ_CSI_ROOMS)),$(wildcard src/$(r)/*.c)))
 $(FUZZ_CSI_OBJ) $(FUZZ_DIR)/tests/fuzz/fuzz_csi.o: CPPFLAGS_EXTRA += -I$(CSI_GEN)
 $(FUZZ_CSI_OBJ) $(FUZZ_DIR)/tests/fuzz/fuzz_csi.o: | $(CSI_GEN)/csi.pb-c.c
-$(FUZZ_DIR)/fuzz_csi: $(FUZZ_CSI_OBJ) | $(CSI_PROTO_C:.c=.o)
+$(FUZZ_DIR)/fuzz_csi: $(FUZZ_CSI_OBJ) $(FUZZ_DIR)/csi_traps.o | $(CSI_PROTO_C:.c=.o)
 $(FUZZ_DIR)/fuzz_csi: FUZZ_LIBS += $(FUZZ_CSI_LINK)
 
 FUZZ_CSI_REPLAY_OBJ := $(FUZZ_CSI_SRC:%.c=$(O)/%.o)
+fuzz_traps = nm -u $^ | sed -n 's/^ *U \(\(backend\|volume\)_.*\)/\1/p' | sort -u >$@.u && nm --defined-only $^ | sed -n 's/.* T //p' | sort -u | \
+	comm -23 $@.u - | sed 's/.*/void &(void); void &(void) { __builtin_trap(); }/' | $(CC) -x c -fPIC -c -o $@ -
+$(FUZZ_DIR)/csi_traps.o: $(FUZZ_CSI_OBJ)
+	$(Q)$(fuzz_traps)
+$(O)/fuzz-replay/csi_traps.o: $(FUZZ_CSI_REPLAY_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(fuzz_traps)
 $(O)/tests/fuzz/csi_fakes.o $(O)/tests/fuzz/csi_arena.o: CPPFLAGS_EXTRA += -I$(CSI_GEN) -Isrc
 $(O)/tests/fuzz/csi_fakes.o $(O)/tests/fuzz/csi_arena.o: | $(CSI_GEN)/csi.pb-c.c
-$(O)/fuzz-replay/fuzz_csi: $(FUZZ_CSI_REPLAY_OBJ) $(FUZZ_CSI_ROOMS:%=$(O)/room_%.a) | $(CSI_PROTO_C:.c=.o)
+$(O)/fuzz-replay/fuzz_csi: $(FUZZ_CSI_REPLAY_OBJ) $(O)/fuzz-replay/csi_traps.o $(FUZZ_CSI_ROOMS:%=$(O)/room_%.a) | $(CSI_PROTO_C:.c=.o)
 $(O)/fuzz-replay/fuzz_csi: CPPFLAGS_EXTRA += -I$(CSI_GEN)
 $(O)/fuzz-replay/fuzz_csi: LIBS += $(FUZZ_CSI_LINK)
 

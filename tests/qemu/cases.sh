@@ -56,5 +56,11 @@ check_equal "it is as large as it can be" $((8 << 20)) "$(blockdev --getsize64 /
 check "close" "$CRYPTVOL" close flags
 losetup -d "$loop"
 
+# The rooms that speak to the kernel, against this one: targets, keyrings, locks between processors.
+for part in dm_verbs dm_keyring; do
+	"$ROOT/tests/loopdev/$part.sh"
+	check_equal "$part ends in order" 0 $?
+done
+
 check "the demonstration" "$ROOT/tests/demo/demo.sh"
 nothing_left_behind "at the end"

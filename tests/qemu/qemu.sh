@@ -1,13 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 900
+# timeout: 1200
 # A few end-to-end cases on Debian's 6.12 kernel, in one QEMU guest: cases.sh says which.
 . "$(dirname "$0")/../lab/lib.sh"
 
 "$LAB/qemu-image.sh" >/dev/null 2>"$SCRATCH/output" || skip_all "$(tail -n 1 "$SCRATCH/output")"
-[ -x "$CRYPTVOL" ] || { fail "the command" "there is no $CRYPTVOL" && exit 1; }
-"$LAB/qemu-run" -t 840 -M "loop dm-crypt" -i "$ROOT/tests/lab" -i "$ROOT/tests/demo" \
-	-i "$ROOT/tests/qemu" -- "$ROOT/tests/qemu/cases.sh" 2>&1 | tee "$SCRATCH/log"
+PROBE=$BUILD/loopdev/dm_probe
+for program in "$CRYPTVOL" "$PROBE"; do
+	[ -x "$program" ] || { fail "the programs" "there is no $program" && exit 1; }
+done
+"$LAB/qemu-run" -t 1140 -M "loop dm-crypt" -i "$ROOT/tests/lab" -i "$ROOT/tests/demo" \
+	-i "$ROOT/tests/qemu" -i "$ROOT/tests/loopdev/dm_verbs.sh" -i "$ROOT/tests/loopdev/dm_keyring.sh" \
+	-i "$PROBE" -- "$ROOT/tests/qemu/cases.sh" 2>&1 | tee "$SCRATCH/log"
 status=${PIPESTATUS[0]}
 # The lines above are counted by the runner; here is only whether the guest itself came to its end.
 check_equal "the guest ends in order" 0 "$status"

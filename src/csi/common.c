@@ -61,6 +61,10 @@ int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struc
 		text_copy(cap.fs_type, sizeof(cap.fs_type), c->mount->fs_type);
 		cap.mount_flags = c->mount->mount_flags;
 		cap.n_mount_flags = c->mount->n_mount_flags;
+		if (cap.n_mount_flags > CSI_MOUNT_FLAGS_MAX)
+			return err_set(e, -EINVAL,
+				       "volume_capability.mount.mount_flags: more than %u",
+				       CSI_MOUNT_FLAGS_MAX);
 		r = parse_group(&cap, c->mount->volume_mount_group, e);
 		if (r)
 			return r;
@@ -73,12 +77,12 @@ int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struc
 
 void csi_cap_text(const struct csi_cap *c, char ret[512])
 {
-	struct crypto_iov iov[128];
+	struct crypto_iov iov[CSI_MOUNT_FLAGS_MAX];
 	uint8_t digest[CRYPTO_HASH_MAX_BYTES];
 	char hex[65] = "";
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->n_mount_flags && n < ARRAY_SIZE(iov); i++)
+	for (size_t i = 0; i < c->n_mount_flags; i++)
 		iov[n++] = (struct crypto_iov){ c->mount_flags[i], strlen(c->mount_flags[i]) + 1 };
 	if (n && !crypto_hash("sha256", iov, n, digest, NULL))
 		text_hex(digest, 32, hex);

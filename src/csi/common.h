@@ -7,6 +7,8 @@
 #include "driver.h"
 #include "params.h"
 
+#define CSI_MOUNT_FLAGS_MAX 126u
+
 /** A volume capability, checked: exactly one access type, an access mode that a node-local volume
  * can honestly offer. */
 struct csi_cap {

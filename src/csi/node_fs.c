@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#define FLAGS_MAX 128
-
 const char *node_fs_type(const struct node_stage *s)
 {
 	if (*s->volume.fs_type)
@@ -106,16 +104,13 @@ static int check_type(struct node_stage *s, struct err *e)
 
 static int mount_it(struct node_stage *s, struct err *e)
 {
-	const char *flags[FLAGS_MAX];
+	const char *flags[CSI_MOUNT_FLAGS_MAX + 1]; /* and nouuid */
 	struct fs_mount m = { .source = s->device,
 			      .target = s->staging,
 			      .type = node_fs_type(s),
 			      .readonly = s->readonly,
 			      .flags = flags };
 
-	if (s->cap.n_mount_flags > FLAGS_MAX - 2)
-		return err_set(e, -EINVAL, "volume_capability.mount.mount_flags: more than %d",
-			       FLAGS_MAX - 2);
 	for (size_t i = 0; i < s->cap.n_mount_flags; i++)
 		flags[m.n_flags++] = s->cap.mount_flags[i];
 	/* Copies of one xfs carry one UUID, and two of them may be mounted on one node. */

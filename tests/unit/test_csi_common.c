@@ -229,6 +229,29 @@ static void groups_are_numbers(void)
 	}
 }
 
+/* All of them are in the text that two calls are compared by. */
+static void mount_flags_are_counted(void)
+{
+	Csi__V1__VolumeCapability c = capability("ext4", 1);
+	char flag[] = "noatime", other[] = "ro", *flags[CSI_MOUNT_FLAGS_MAX + 1];
+	char one[512], two[512];
+	struct csi_cap cap;
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		flags[i] = flag;
+	mount_volume.mount_flags = flags;
+	mount_volume.n_mount_flags = CSI_MOUNT_FLAGS_MAX;
+	CHECK_INT(csi_cap_parse(&c, &cap, &e), 0);
+	csi_cap_text(&cap, one);
+	flags[CSI_MOUNT_FLAGS_MAX - 1] = other;
+	csi_cap_text(&cap, two);
+	CHECK(strcmp(one, two) != 0);
+	mount_volume.n_mount_flags++;
+	CHECK_INT(csi_cap_parse(&c, &cap, &e), -EINVAL);
+	CHECK_CONTAINS(err_text(&e), "mount_flags: more than 126");
+}
+
 /* The text tells capabilities apart, and shows no mount flag. */
 static void texts_of_capabilities_differ_where_they_do(void)
 {
@@ -271,6 +294,7 @@ int main(void)
 	RUN(modes_of_one_node_are_offered);
 	RUN(what_is_missing_is_named);
 	RUN(groups_are_numbers);
+	RUN(mount_flags_are_counted);
 	RUN(texts_of_capabilities_differ_where_they_do);
 	return check_exit();
 }

@@ -109,28 +109,38 @@ static int walk(DIR *dir, uint32_t gid, int depth, struct err *e)
 	return r;
 }
 
+/* Negative errno: not opened, or not looked at. */
+static int open_root(const char *path, DIR **ret, struct stat *ret_st)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 || fstat(fd, ret_st) ? -errno : 0;
+
+	*ret = r ? NULL : fdopendir(fd);
+	if (*ret)
+		return 0;
+	r = r ?: -errno;
+	base_closep(&fd);
+	return r;
+}
+
 int fs_set_group(const char *mounted_on, uint32_t gid, struct err *e)
 {
-	struct stat st, root;
-	int fd, r;
+	struct stat st, node;
 	DIR *dir;
+	int r;
 
-	fd = open(mounted_on, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir || fstat(fd, &st) || stat("/", &root))
-		r = err_sys(e, -errno, "%s can't be opened", mounted_on);
-	else if (st.st_dev == root.st_dev)
+	r = stat("/", &node) ? -errno : open_root(mounted_on, &dir, &st);
+	if (r)
+		return err_sys(e, r, "%s can't be opened", mounted_on);
+	if (st.st_dev == node.st_dev)
 		r = err_set(e, -ENOTBLK, "%s is a folder of the node's own file system",
 			    mounted_on);
 	else if (is_right(&st, gid))
 		r = 0;
 	else if ((r = walk(dir, gid, 0, e)))
 		r = err_wrap(e, r, "%s", mounted_on);
-	else if ((r = set_one(fd, gid)))
+	else if ((r = set_one(dirfd(dir), gid)))
 		r = err_sys(e, r, "%s can't be given to group %u", mounted_on, gid);
-	if (dir)
-		closedir(dir);
-	else
-		base_closep(&fd);
+	closedir(dir);
 	return r;
 }

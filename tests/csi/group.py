@@ -7,7 +7,7 @@ import sys
 import time
 
 from lab import (CRYPTSETUP, FULL, MIB, Driver, Lab, block_cap, case, expect, mount_cap, pb, read_at, records, run, run_cases,
-                 source_snapshot, write_at)
+                 source_snapshot, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -115,6 +115,8 @@ while os.getppid() == int(sys.argv[4]) and not os.path.exists(sys.argv[5]):
     page[:8] = n.to_bytes(8, "little")
     os.pwrite(a, page, 0)
     os.pwrite(b, page, 0)
+    if n == 1:
+        open(sys.argv[6], "w").close()
     now = time.monotonic()
     slowest, last = max(slowest, now - last), now
 print(n, slowest)
@@ -124,10 +126,13 @@ print(n, slowest)
 class Writer:
     def __init__(self, lab, a, b, kind):
         self.stop_file = f"{lab.kubelet}/stop-writer"
-        self.process = subprocess.Popen([sys.executable, "-c", WRITER, a, b, kind, str(os.getpid()), self.stop_file],
+        begun = f"{lab.kubelet}/writer-began"
+        self.process = subprocess.Popen([sys.executable, "-c", WRITER, a, b, kind, str(os.getpid()), self.stop_file, begun],
                                         stdout=subprocess.PIPE)
         lab.on_clear.append(self.stop)
         self.n = self.slowest = None
+        wait_for("the writer's first numbers", 30, lambda: os.path.exists(begun))
+        os.unlink(begun)
 
     def stop(self):
         if self.n is None:
@@ -164,7 +169,6 @@ def consistency(lab, kind):
     a, b = lab.create(cap=cap, size=32 * MIB), lab.create(cap=cap, size=32 * MIB)
     targets = [v.up() + ("" if kind == "block" else "/numbers") for v in (a, b)]
     w = Writer(lab, *targets, kind)
-    time.sleep(0.3)
     rounds = 50 if FULL else 6
     cuts = []
     for i in range(rounds):

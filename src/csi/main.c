@@ -127,6 +127,8 @@ static void on_derived(void *arg, double seconds)
 static int open_parts(struct csi_driver *d, struct err *e)
 {
 	struct crypto_kdf_config kdf = { .budget_bytes = d->config.kdf_memory_bytes,
+					 /* One new keyslot's: a daemon is idle most of its life. */
+					 .idle_bytes = 64ull << 20,
 					 .lock_dir = KDF_LOCK_DIR };
 	struct backend_config b = { .state_dir = d->config.state_dir,
 				    .node_id = d->config.node_id,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# make bench: ratios to the installed cryptsetup, interleaved in one run. WRITE=1 puts the table into docs/PERFORMANCE.md.
+# make bench: ratios to the installed cryptsetup, and the CSI driver beside the pipeline of programs that others run, interleaved in one
+# run. WRITE=1 puts the tables into docs/PERFORMANCE.md.
 
 # Static: the same program runs in the guest.
 $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
@@ -7,6 +8,6 @@ $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
 	$(call say,CC,$<)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static -o $@ $<
 
-bench: $(CLI) $(O)/bench/ratio ## ratios to the installed cryptsetup; WRITE=1 writes docs/PERFORMANCE.md's table, ONLY='G3 G4' picks
+bench: $(CLI) $(CSI) $(O)/bench/ratio ## ratios to the installed cryptsetup; WRITE=1 writes docs/PERFORMANCE.md's tables, ONLY='G3 CSI' picks
 	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
 .PHONY: bench

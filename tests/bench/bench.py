@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Ratios to the installed cryptsetup, both measured in turn in one run: a table with goal, figure and verdict.
+"""Ratios to the installed cryptsetup, both measured in turn in one run: a table with goal, figure and verdict; then a
+table of the CSI driver beside the shell pipeline.
 
 Processor time and memory come from ratio.c, system calls and bytes written from strace, the kernel's part from a QEMU guest.
 """
@@ -13,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 
+import csi
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAB = os.path.join(HERE, "..", "lab")
 CRYPTSETUP = "/usr/sbin/cryptsetup"
 CHEAP = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
 LOAD_BYTES = 256 << 20
 MIB = 1 << 20
-BEGIN, END = "<!-- bench begin -->", "<!-- bench end -->"
+CSI_ROUNDS = 7
 
 Cost = collections.namedtuple("Cost", "cpu_us mean_us rss_kib wall_us")
 Row = collections.namedtuple("Row", "goal what wanted measured met")  # met None: not measured
@@ -205,13 +208,23 @@ def table(rows):
     return "\n".join(lines) + "\n"
 
 
-def write_table(path, rows):
+def write_table(path, name, text_of_table):
+    """Between the markers of that name."""
+    begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    head, rest = text.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
+    head, rest = text.split(begin, 1)
+    tail = rest.split(end, 1)[1]
     with open(path, "w", encoding="utf-8") as f:
-        f.write(f"{head}{BEGIN}\n{table(rows)}{END}{tail}")
+        f.write(f"{head}{begin}\n{text_of_table}{end}{tail}")
+
+
+def measure_driver():
+    """The driver's table; None: not measured."""
+    figures = csi.run_guest(CSI_ROUNDS)
+    text = csi.table(figures) if figures else None
+    print(text or "CSI: the guest came to no figures", flush=True)
+    return text
 
 
 def main():
@@ -219,7 +232,7 @@ def main():
     p.add_argument("--ours", required=True, help="the command cryptvol")
     p.add_argument("--ratio", required=True, help="the measuring program")
     p.add_argument("--write", help="put the table between this file's markers")
-    p.add_argument("only", nargs="*", choices=[[], *MEASURES], help="the goals to measure (all)")
+    p.add_argument("only", nargs="*", choices=[[], *MEASURES, "CSI"], help="the goals to measure (all)")
     a = p.parse_args()
     if a.write and a.only:
         p.error("only the whole table is written")
@@ -228,10 +241,13 @@ def main():
         for name, measure in MEASURES.items():
             if not a.only or name in a.only:
                 measure(bench)
-    if a.write:
-        write_table(a.write, bench.rows)
     print(f"{sum(r.met is True for r in bench.rows)} of {len(bench.rows)} figures reach their goal")
-    return 0 if all(r.met is not None for r in bench.rows) else 1
+    driver = measure_driver() if not a.only or "CSI" in a.only else ""
+    if a.write:
+        write_table(a.write, "bench", table(bench.rows))
+        if driver:
+            write_table(a.write, "csi", driver)
+    return 0 if driver is not None and all(r.met is not None for r in bench.rows) else 1
 
 
 if __name__ == "__main__":

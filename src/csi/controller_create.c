@@ -274,7 +274,12 @@ static enum csi_code create(struct csi_call *call, struct request *q)
 		c.size_bytes = q->size;
 		c.source = q->source;
 		c.source_id = q->source_id;
+		/* A source that is staged or deleted meanwhile isn't what its record says. */
+		if (q->source == BACKEND_SOURCE_VOLUME && csi_enter(call, "volume", q->source_id))
+			return call->code;
 		r = csi_backend_create(call, &c, &v, &e);
+		if (q->source == BACKEND_SOURCE_VOLUME)
+			csi_leave(call, "volume", q->source_id);
 		if (r)
 			return csi_fail_err(call, &e, "volume \"%s\"", q->m->name);
 	}

@@ -126,7 +126,7 @@ static int open_root(const char *path, DIR **ret, struct stat *ret_st)
 int fs_set_group(const char *mounted_on, uint32_t gid, struct err *e)
 {
 	struct stat st, node;
-	DIR *dir;
+	DIR *dir = NULL;
 	int r;
 
 	r = stat("/", &node) ? -errno : open_root(mounted_on, &dir, &st);

@@ -28,7 +28,7 @@ static struct secret *vector_stripes(size_t len)
 	return s;
 }
 
-static void run_vector(const char *hash, size_t key_bytes, const char *hex)
+static void box_2_5_af_diffuse(const char *hash, size_t key_bytes, const char *hex)
 {
 	_cleanup_secret_ struct secret *stripes = vector_stripes(key_bytes * LUKS_AF_STRIPES);
 	_cleanup_secret_ struct secret *key = NULL;
@@ -50,7 +50,7 @@ static void vectors(void)
 	while (fscanf(f, "%31s %zu %1099s", hash, &key_bytes, hex) == 3) {
 		snprintf(name, sizeof(name), "checklist 2.5 AF diffuse: %s, %zu bytes", hash,
 			 key_bytes);
-		RUN_CASE(name, run_vector(hash, key_bytes, hex));
+		RUN_CASE(name, box_2_5_af_diffuse(hash, key_bytes, hex));
 		n++;
 	}
 	fclose(f);

@@ -8,7 +8,7 @@
 
 #define AREA 131072u
 
-static void sizes(void)
+static void box_2_5_area_sizes(void)
 {
 	/* checklist 2.5: area allocated as round_up(key * 4000, 4096) */
 	CHECK_INT(luks_area_bytes(64), 258048);
@@ -26,7 +26,7 @@ static void put_slot(struct luks_header *h, uint64_t offset, uint64_t len)
 }
 
 /* checklist 2.5: first gap that fits from 2 * hdr_size. */
-static void first_gap(void)
+static void box_2_5_first_gap_that_fits(void)
 {
 	struct luks_header *h = calloc(1, sizeof(*h));
 	uint64_t at = 0;
@@ -92,10 +92,58 @@ static void reads_whole_blocks(void)
 	CHECK_MEM(s->data, was + 4096 + 512, 6000);
 }
 
+static const struct {
+	const char *encryption; /* NULL: no segment */
+	bool integrity;
+	uint32_t data_bytes;
+	const char *want;
+	uint32_t want_bytes;
+} defaults[] = {
+	{ "aes-xts-plain64", false, 64, "aes-xts-plain64", 64 },
+	{ "aes-xts-plain64", false, 32, "aes-xts-plain64", 32 },
+	{ "aes-cbc-essiv:sha256", false, 32, "aes-cbc-essiv:sha256", 32 },
+	{ "capi:cbc(aes)-essiv:sha256", false, 32, "aes-xts-plain64", 64 },
+	{ "cipher_null-ecb", false, 32, "aes-xts-plain64", 64 },
+	{ "- - -", false, 32, "aes-xts-plain64", 64 },
+	{ "aes-cbc-essiv:sha256", true, 32, "aes-xts-plain64", 64 },
+	{ "paes-xts-plain64", false, 64, "aes-xts-plain64", 64 },
+	{ "nonesuch-xts-plain64", false, 32, "aes-xts-plain64", 64 },
+	{ NULL, false, 0, "aes-xts-plain64", 64 },
+};
+
+/* The data's cipher, or one that is always there. */
+static void box_2_5_default_area_cipher(void)
+{
+	struct luks_header *h = calloc(1, sizeof(*h));
+	struct luks_new_keyslot n = { 0 };
+	char spec[CRYPTO_CIPHER_SPEC_MAX] = "";
+	uint32_t bytes = 0;
+
+	REQUIRE(h);
+	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++) {
+		h->n_segments = defaults[i].encryption != NULL;
+		h->segments[0].type = LUKS_SEGMENT_CRYPT;
+		h->segments[0].integrity = defaults[i].integrity;
+		snprintf(h->segments[0].encryption, sizeof(h->segments[0].encryption), "%s",
+			 defaults[i].encryption ?: "");
+		CHECK_INT(luks_area_cipher(h, &n, defaults[i].data_bytes, spec, &bytes, NULL), 0);
+		CHECK_STR(spec, defaults[i].want);
+		CHECK_INT(bytes, defaults[i].want_bytes);
+	}
+	n.area_encryption = "aes-cbc-essiv:sha256";
+	CHECK_INT(luks_area_cipher(h, &n, 32, spec, &bytes, NULL), 0);
+	CHECK_STR(spec, "aes-cbc-essiv:sha256");
+	CHECK_INT(bytes, 32);
+	n.area_encryption = "cipher_null-ecb";
+	CHECK_INT(luks_area_cipher(h, &n, 32, spec, &bytes, NULL), -EOPNOTSUPP);
+	free(h);
+}
+
 int main(void)
 {
-	RUN(sizes);
-	RUN(first_gap);
+	RUN(box_2_5_area_sizes);
+	RUN(box_2_5_first_gap_that_fits);
+	RUN(box_2_5_default_area_cipher);
 	RUN(wipe_hits_its_area_alone);
 	RUN(reads_whole_blocks);
 	return check_exit();

@@ -106,7 +106,7 @@ static const struct broken table[] = {
 	{ "no type", no_type, -EOPNOTSUPP },
 };
 
-static void fails_closed(const struct broken *b)
+static void box_2_11_digest_fails_closed(const struct broken *b)
 {
 	_cleanup_secret_ struct secret *key = key_of(3, 64), *other = key_of(9, 64);
 	struct luks_digest d = digest_of(key, "sha256", 32);
@@ -188,7 +188,7 @@ int main(void)
 	RUN(right_and_wrong);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		snprintf(name, sizeof(name), "checklist 2.11 fails closed: %s", table[i].name);
-		RUN_CASE(name, fails_closed(&table[i]));
+		RUN_CASE(name, box_2_11_digest_fails_closed(&table[i]));
 	}
 	RUN(empty_key_never_passes);
 	RUN(made_and_verified);

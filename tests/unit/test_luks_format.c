@@ -145,7 +145,7 @@ static const struct {
 	  { .type = CRYPTO_PBKDF2, .hash = "sha256", .iterations = 1000 } },
 };
 
-static void ours_to_stock(size_t i)
+static void box_2_5_material_for_cryptsetup(size_t i)
 {
 	_cleanup_secret_ struct secret *pass = secret_text("pw"), *key = NULL;
 	struct luks_format f = ours[i].f;
@@ -438,7 +438,7 @@ static void detached_header(void)
 }
 
 /* A null cipher for data, asked for by name: the area gets a real one (checklist 2.5). */
-static void null_cipher_by_name(void)
+static void box_2_11_null_cipher_by_name(void)
 {
 	_cleanup_secret_ struct secret *pass = secret_text("pw");
 	struct luks_format f = cheap_format(pass);
@@ -530,7 +530,7 @@ int main(void)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(ours) && stock; i++) {
 		snprintf(name, sizeof(name), "cryptsetup opens ours: %s", ours[i].name);
-		RUN_CASE(name, ours_to_stock(i));
+		RUN_CASE(name, box_2_5_material_for_cryptsetup(i));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
 		snprintf(name, sizeof(name), "refused, nothing written: %s", wrong[i].name);
@@ -545,7 +545,7 @@ int main(void)
 		RUN(old_luks1_is_overwritten);
 		RUN(given_volume_key);
 		RUN(detached_header);
-		RUN(null_cipher_by_name);
+		RUN(box_2_11_null_cipher_by_name);
 	}
 	RUN(drawn_volume_key);
 	RUN(write_failures_on_blank);

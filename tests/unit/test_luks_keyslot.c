@@ -35,7 +35,7 @@ static const struct {
 	{ "sectors of 512", CHEAP " --sector-size 512 " SMALL, 64 },
 };
 
-static void stock_to_ours(size_t i)
+static void box_2_5_material_by_cryptsetup(size_t i)
 {
 	_cleanup_secret_ struct secret *key = NULL;
 	_cleanup_volume_ struct volume_file v;
@@ -78,7 +78,7 @@ static bool four_slots(struct volume_file *v)
 	return true;
 }
 
-static void order(void)
+static void box_2_5_open_order(void)
 {
 	_cleanup_volume_ struct volume_file v;
 	int slot = -1;
@@ -184,7 +184,7 @@ static const struct {
 	{ "area beyond the device", far_area, -EIO, "keyslot area" },
 };
 
-static void refuses(size_t i)
+static void box_2_5_and_2_11_refused_at_open(size_t i)
 {
 	_cleanup_volume_ struct volume_file v;
 	struct secret *key = NULL;
@@ -202,7 +202,7 @@ static void refuses(size_t i)
 
 /* The box of 2.5: a null cipher in the area opens with the empty passphrase only, and only on
  * request. */
-static void null_area_and_passphrases(void)
+static void box_2_5_null_area_and_passphrases(void)
 {
 	_cleanup_secret_ struct secret *key = NULL, *mid = NULL, *pass = secret_text("any"),
 				       *empty = secret_text("");
@@ -278,15 +278,15 @@ int main(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(stock) && have_cryptsetup(); i++) {
 		snprintf(name, sizeof(name), "cryptsetup's keyslot opens: %s", stock[i].name);
-		RUN_CASE(name, stock_to_ours(i));
+		RUN_CASE(name, box_2_5_material_by_cryptsetup(i));
 	}
-	RUN(order);
+	RUN(box_2_5_open_order);
 	RUN(errors_stop_the_search);
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		snprintf(name, sizeof(name), "checklist %s", refused[i].name);
-		RUN_CASE(name, refuses(i));
+		RUN_CASE(name, box_2_5_and_2_11_refused_at_open(i));
 	}
-	RUN(null_area_and_passphrases);
+	RUN(box_2_5_null_area_and_passphrases);
 	RUN(unbound_keys);
 	return check_exit();
 }

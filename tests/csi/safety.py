@@ -18,6 +18,16 @@ from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, 
 REFUSED = "FAILED_PRECONDITION"
 
 
+def loop_over(v):
+    """The loop device over the volume's image, whatever its name for the image is."""
+    want = os.stat(v.image)
+    for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-INO").stdout.decode().splitlines():
+        name, inode = line.split()
+        if int(inode) == want.st_ino:
+            return name
+    raise AssertionError("no loop device")
+
+
 def untouched(lab, v, code, says, secrets=None):
     """Stage is refused with words that match, nothing is mapped or mounted, not a byte of the image changes."""
     before = fingerprint(v.image)
@@ -326,7 +336,7 @@ def namespaces(lab):
     other = f"{lab.kubelet}/elsewhere"
     os.makedirs(other, exist_ok=True)
     run("unshare", "-m", "sh", "-c", f"mount --bind {lab.driver.state} {other} && losetup --direct-io=on -f {other}/volumes/{v.id}.img")
-    names = text_of(f"/sys/block/{os.path.basename(lab_loop(v))}/loop/backing_file").strip()
+    names = text_of(f"/sys/block/{os.path.basename(loop_over(v))}/loop/backing_file").strip()
     assert not os.path.exists(names), f"{names} is a path here too"
     v.stage()
     with open(f"{v.staging}/data", "w", encoding="ascii") as f:

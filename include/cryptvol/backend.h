@@ -100,6 +100,8 @@ struct backend_config {
 	/* what backend_open put right or took in that a person should hear of, a sentence each;
 	 * NULL = nobody listens */
 	void (*warn)(void *arg, const char *sentence);
+	/* told every few seconds how far a copy is; NULL = nobody listens */
+	void (*progress)(void *arg, const char *sentence);
 	void *warn_arg;
 };
 struct backend;

@@ -18,8 +18,8 @@ struct backup_source {
 	const char *path;
 	const char *volume,
 		*name; /* [a-z0-9.-]; the manifest is <dir>/manifests/<volume>/<name>.json */
-	uint64_t size_bytes,
-		header_bytes; /* 0, 0: the size of the file or device, nothing known of a header */
+	uint64_t size_bytes, header_bytes; /* 0: what the header leaves of the file or device; 0:
+					      nothing known of a header */
 	bool encrypted;
 	const char *fs_type, *uuid; /* "" = not known */
 	int64_t created_seconds;

@@ -147,6 +147,7 @@ static int open_loop(const struct backend_config *c, struct backend *b, struct e
 	b->overprovision_percent = c->overprovision_percent ?: 100;
 	b->slow_max = c->slow_calls_max ?: UINT_MAX;
 	b->warn = c->warn;
+	b->progress = c->progress;
 	b->warn_arg = c->warn_arg;
 	pthread_mutex_init(&b->lock, NULL);
 	if (text_copy(b->dir, sizeof(b->dir), c->state_dir) ||

@@ -291,13 +291,39 @@ static int write_backup(struct backend *b, const struct backend_snapshot *s, str
 				     .fs_type = s->fs_type,
 				     .uuid = s->pin.uuid,
 				     .created_seconds = s->created_seconds };
+	struct progress progress;
 	char path[4096];
 	int r;
 
 	image_path(b, true, s->id, path, sizeof(path));
 	src.path = path;
-	r = backup_write(s->location, &src, NULL, NULL, NULL, e);
+	progress_begin(&progress, b, "backup", s->id);
+	r = backup_write(s->location, &src, progress_show, &progress, NULL, e);
 	return r ?: image_delete(b, true, s->id, 0, e);
+}
+
+/* Its manifest is written, its record was lost on the way: that backup is the answer, with its own
+ * time and size, not a new cut under an old name. */
+static int find_backup(const struct backend_cut *c, struct backend_snapshot *s, struct err *e)
+{
+	struct backup_source src = { .volume = s->volume_id, .name = s->id };
+	struct backup_info i;
+	int r;
+
+	r = backup_read(c->location, s->volume_id, s->id, &i, e);
+	if (r == -ENOENT) {
+		err_clear(e);
+		return 0;
+	}
+	r = r ?: backup_write(c->location, &src, NULL, NULL, NULL, e); /* flushes it */
+	if (r)
+		return r;
+	s->size_bytes = i.size_bytes;
+	s->header_bytes = i.header_bytes;
+	s->created_seconds = i.created_seconds;
+	s->created_nanos = 0;
+	s->ready = true;
+	return 0;
 }
 
 static int new_group_id(struct backend *b, const struct backend_cut *c, char ret[BACKEND_ID_MAX],
@@ -321,6 +347,8 @@ static int cut_snapshots(struct backend *b, const struct backend_cut *c,
 	r = new_group_id(b, c, ret_group_id, e);
 	for (size_t i = 0; !r && i < c->n_volumes; i++)
 		r = fill_snapshot(b, c, ret_group_id, c->volume_ids[i], &now, &list[i], e);
+	if (!r && c->kind == BACKEND_BACKUP)
+		r = find_backup(c, &list[0], e);
 	r = r ?: put_records(b, c, ret_group_id, list, c->n_volumes, e);
 	if (!r && !all_ready(list, c->n_volumes)) {
 		r = drop_old_images(b, list, c->n_volumes, e);

@@ -123,30 +123,42 @@ int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e)
 
 /* ---- copies ---- */
 
-static int copy_range(int from, int to, off_t at, off_t end, char *buf, struct err *e)
+struct copy {
+	int from, to;
+	char *buf;
+	uint64_t done, total; /* of what is allocated */
+	struct progress progress;
+};
+
+static int copy_range(struct copy *c, off_t at, off_t end, struct err *e)
 {
 	while (at < end) {
 		size_t n = end - at > COPY_BLOCK_BYTES ? COPY_BLOCK_BYTES : (size_t)(end - at);
 		int r;
 
-		r = io_pread_full(from, buf, n, (uint64_t)at, e);
-		r = r ?: io_pwrite_full(to, buf, n, (uint64_t)at, e);
+		r = io_pread_full(c->from, c->buf, n, (uint64_t)at, e);
+		r = r ?: io_pwrite_full(c->to, c->buf, n, (uint64_t)at, e);
 		if (r)
 			return r;
 		at += (off_t)n;
+		c->done += n;
+		progress_show(&c->progress, c->done, c->total);
 	}
 	return 0;
 }
 
 /* Only what is allocated is read and written: holes stay holes. */
-static int copy_sparse(int from, int to, off_t size, struct err *e)
+static int copy_sparse(struct backend *b, int from, int to, const struct stat *st, const char *id,
+		       struct err *e)
 {
 	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
-	off_t at = 0, end;
+	struct copy c = { from, to, buf, .total = (uint64_t)st->st_blocks * 512 };
+	off_t at = 0, end, size = st->st_size;
 	int r = 0;
 
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory for a copy");
+	progress_begin(&c.progress, b, "copy of", id);
 	while (!r && at < size) {
 		at = lseek(from, at, SEEK_DATA);
 		if (at < 0)
@@ -154,14 +166,14 @@ static int copy_sparse(int from, int to, off_t size, struct err *e)
 		end = lseek(from, at, SEEK_HOLE);
 		if (end < 0)
 			return err_sys(e, -errno, "looking for a hole");
-		r = copy_range(from, to, at, end, buf, e);
+		r = copy_range(&c, at, end, e);
 		at = end;
 	}
 	return r;
 }
 
-static int fill_copy(int from, int to, uint64_t bytes, bool copy_allowed, bool *ret_reflink,
-		     struct err *e)
+static int fill_copy(struct backend *b, int from, int to, const char *id, uint64_t bytes,
+		     bool copy_allowed, bool *ret_reflink, struct err *e)
 {
 	struct stat st;
 	int r = 0;
@@ -177,7 +189,7 @@ static int fill_copy(int from, int to, uint64_t bytes, bool copy_allowed, bool *
 			       "this file system has no reflinks, so a copy would stop the volume "
 			       "for as long as it takes");
 	if (!*ret_reflink)
-		r = copy_sparse(from, to, st.st_size, e);
+		r = copy_sparse(b, from, to, &st, id, e);
 	if (!r &&
 	    ftruncate(to, (off_t)(bytes > (uint64_t)st.st_size ? bytes : (uint64_t)st.st_size)))
 		r = err_sys(e, -errno, "the size of the copy");
@@ -199,7 +211,7 @@ int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_
 	out = start_image(b, to, tmp, e);
 	if (out < 0)
 		return out;
-	r = fill_copy(in, out, bytes, copy_allowed, ret_reflink, e);
+	r = fill_copy(b, in, out, from, bytes, copy_allowed, ret_reflink, e);
 	r = r ?: finish_image(b, out, tmp, to_snapshot, to, e);
 	if (r)
 		drop_image(b, tmp);
@@ -210,6 +222,7 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 		  uint64_t bytes, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
+	struct progress progress;
 	char tmp[NAME_BYTES], path[sizeof(b->dir) + NAME_BYTES + 8];
 	uint64_t have;
 	int r;
@@ -218,8 +231,9 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 	if (fd < 0)
 		return fd;
 	snprintf(path, sizeof(path), "%s/tmp/%s", b->dir, tmp);
-	r = backup_restore(s->location, s->volume_id, snapshot_backup_name(s), path, true, NULL,
-			   NULL, e);
+	progress_begin(&progress, b, "restore of", s->id);
+	r = backup_restore(s->location, s->volume_id, snapshot_backup_name(s), path, true,
+			   progress_show, &progress, e);
 	r = r ?: io_size(fd, &have, e);
 	if (!r && have < bytes && ftruncate(fd, (off_t)bytes))
 		r = err_sys(e, -errno, "the size of the restored image");

@@ -23,6 +23,7 @@ struct backend {
 	atomic_uint slow;     /* slow_enter */
 	unsigned int slow_max;
 	void (*warn)(void *arg, const char *sentence); /* NULL = nobody listens */
+	void (*progress)(void *arg, const char *sentence);
 	void *warn_arg;
 };
 
@@ -31,6 +32,18 @@ struct backend {
  * of them that may be are under way: other calls need somebody to serve them. -EINPROGRESS. */
 int slow_enter(struct backend *b, struct err *e);
 void slow_leave(struct backend *b);
+
+/* ---- progress.c ---- */
+struct progress {
+	struct backend *b;
+	const char *what, *id;
+	double told; /* when, by the monotonic clock */
+	uint64_t told_bytes;
+};
+/** progress_begin - of "@what ID"; both stay the caller's. */
+void progress_begin(struct progress *p, struct backend *b, const char *what, const char *id);
+/** progress_show - a backup_progress; a line every few seconds. */
+void progress_show(void *progress, uint64_t done_bytes, uint64_t total_bytes);
 
 /* ---- state.c: the data base ---- */
 int state_open(struct backend *b, const char *node_id, struct err *e);

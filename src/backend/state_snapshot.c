@@ -176,7 +176,7 @@ static int from_manifest(const struct backend *b, const char *id, const struct b
 				      .fs_made = i->fs_type[0] || unknown,
 				      .created_seconds = i->created_seconds };
 
-	/* The command line's had the header counted in. */
+	/* The command line's once had the header counted in. */
 	if (s.header_bytes < i->device_bytes && s.size_bytes > i->device_bytes - s.header_bytes)
 		s.size_bytes = i->device_bytes - s.header_bytes;
 	if (text_copy(s.id, sizeof(s.id), id) || text_copy(s.name, sizeof(s.name), i->name) ||

@@ -98,12 +98,15 @@ static int keep_blocks(const struct writer *w, struct err *e)
 static int fill_info(const struct backup_source *s, uint64_t device_bytes, struct backup_info *i,
 		     struct err *e)
 {
+	uint64_t data_bytes;
+
 	if (!backup_name_valid(s->volume) || !backup_name_valid(s->name))
 		return err_set(
 			e, -EINVAL,
 			"\"%s\", \"%s\": names of a backup are [a-z0-9._-], %d characters at most",
 			s->volume, s->name, BACKUP_NAME_MAX - 1);
-	*i = (struct backup_info){ .size_bytes = s->size_bytes ?: device_bytes,
+	data_bytes = device_bytes > s->header_bytes ? device_bytes - s->header_bytes : device_bytes;
+	*i = (struct backup_info){ .size_bytes = s->size_bytes ?: data_bytes,
 				   .header_bytes = s->header_bytes,
 				   .device_bytes = device_bytes,
 				   .encrypted = s->encrypted,

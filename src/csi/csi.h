@@ -123,6 +123,8 @@ size_t csi_utf8_sequence(const uint8_t *s, size_t n);
 enum csi_log_level { CSI_LOG_ERROR, CSI_LOG_WARNING, CSI_LOG_INFO, CSI_LOG_DEBUG };
 void csi_log_init(enum csi_log_level level, bool json);
 bool csi_log_enabled(enum csi_log_level level);
+/** csi_log_serving - from now on this thread's lines are of the call with this id; 0: of none. */
+void csi_log_serving(uint64_t id);
 struct csi_log_field {
 	const char *key;
 	const char *value;

@@ -13,6 +13,9 @@ static struct {
 	bool json;
 } log_config = { CSI_LOG_INFO, false };
 
+/* 0 = none */
+static _Thread_local uint64_t serving;
+
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
 void csi_log_init(enum csi_log_level level, bool json)
@@ -24,6 +27,11 @@ void csi_log_init(enum csi_log_level level, bool json)
 bool csi_log_enabled(enum csi_log_level level)
 {
 	return level <= log_config.level;
+}
+
+void csi_log_serving(uint64_t id)
+{
+	serving = id;
 }
 
 struct line {
@@ -110,6 +118,20 @@ static void put_head(struct line *l, enum csi_log_level level, const char *event
 	put_pair(l, "event", event);
 }
 
+/* What the library, the backend or a step of a stage has to say belongs to a call, too. */
+static void put_call(struct line *l, const struct csi_log_field *fields)
+{
+	char id[24];
+
+	for (; fields && fields->key; fields++)
+		if (!strcmp(fields->key, "request_id"))
+			return;
+	if (!serving)
+		return;
+	snprintf(id, sizeof(id), "%llu", (unsigned long long)serving);
+	put_pair(l, "request_id", id);
+}
+
 void csi_log(enum csi_log_level level, const char *event, const struct csi_log_field *fields)
 {
 	struct line l = { .len = 0 };
@@ -118,6 +140,7 @@ void csi_log(enum csi_log_level level, const char *event, const struct csi_log_f
 	if (!csi_log_enabled(level))
 		return;
 	put_head(&l, level, event);
+	put_call(&l, fields);
 	for (; fields && fields->key; fields++)
 		put_pair(&l, fields->key, fields->value ? fields->value : "");
 	if (log_config.json)

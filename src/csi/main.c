@@ -67,6 +67,12 @@ static void on_repair(void *arg, const char *sentence)
 	csi_logf(CSI_LOG_WARNING, "repair", "%s", sentence);
 }
 
+static void on_progress(void *arg, const char *sentence)
+{
+	(void)arg;
+	csi_logf(CSI_LOG_INFO, "progress", "%s", sentence);
+}
+
 static void on_debug(const char *line)
 {
 	csi_logf(CSI_LOG_DEBUG, "library", "%s", line);
@@ -136,7 +142,8 @@ static int open_parts(struct csi_driver *d, struct err *e)
 				    .overprovision_percent = d->config.overprovision_percent,
 				    /* the other half of the workers is for everything else */
 				    .slow_calls_max = d->config.n_workers / 2,
-				    .warn = on_repair };
+				    .warn = on_repair,
+				    .progress = on_progress };
 	int r;
 
 	d->locks = csi_locks_new();
@@ -224,9 +231,6 @@ int main(int argc, char **argv)
 			log_set_debug(on_debug);
 		r = secret_process_init(&e);
 	}
-	/* Before anything is repaired: what another process is in the middle of isn't left over. */
-	if (!r)
-		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);
 	/* Before anything is repaired: what another process is in the middle of isn't left over. */
 	if (!r)
 		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);

@@ -226,12 +226,14 @@ static void serve(struct rpc *r)
 	struct csi_call *c = &r->call;
 	double took;
 
+	csi_log_serving(c->id);
 	decode(r);
 	csi_call_handle(c);
 	took = seconds_since(&c->started);
 	csi_log_answer(c, took);
 	if (r->server->config->done)
 		r->server->config->done(c, took, r->server->config->arg);
+	csi_log_serving(0);
 	answer(r);
 }
 

@@ -273,8 +273,8 @@ int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_
 		     const char *path, struct err *e);
 int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_kind k,
 		     struct backend_use **ret, size_t *ret_n, struct err *e);
-/** backend_use_sweep - once after each boot of the node: drop the records of staging and publication
- * for which @holds says that they aren't so. *ret_dropped: how many. */
+/** backend_use_sweep - once after each boot of the node: drop the records of staging and
+ * publication for which @holds says that they aren't so. *ret_dropped: how many. */
 typedef bool backend_use_test(void *arg, const char *volume_id, enum backend_use_kind k,
 			      const char *path);
 int backend_use_sweep(struct backend *b, backend_use_test *holds, void *arg, size_t *ret_dropped,

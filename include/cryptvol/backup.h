@@ -44,8 +44,8 @@ struct backup_info {
 /** backup_read - the manifest's head. -ENOENT, -EBADMSG (its own checksum, a field). */
 int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
 		struct err *e);
-/** backup_find - the backup of this name, of whatever volume; @handle: "NAME", or "VOLUME/NAME" where
- * several volumes have one (-EUCLEAN). -ENOENT, -EBADMSG. No other manifest is read. */
+/** backup_find - the backup of this name, of whatever volume; @handle: "NAME", or "VOLUME/NAME"
+ * where several volumes have one (-EUCLEAN). -ENOENT, -EBADMSG. No other manifest is read. */
 int backup_find(const char *dir, const char *handle, struct backup_info *ret, struct err *e);
 /** Told of a manifest that can't be read, with a sentence. */
 typedef void backup_bad(void *arg, const char *why);

@@ -70,8 +70,10 @@
 	X(EVP_CIPHER_CTX_free, (EVP_CIPHER_CTX * c), (c))
 #define NONE ((OSSL_PARAM){ 0 })
 
+/* Lists of parameters have parentheses of their own. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define POINTER(type, name, parameters, arguments, absent) type(*name) parameters;
 #define POINTER_VOID(name, parameters, arguments) void(*name) parameters;
+/* NOLINTEND(bugprone-macro-parentheses) */
 /* Written once, by the first call. */
 static struct {
 	FUNCTIONS(POINTER)

@@ -76,7 +76,7 @@ void luks_change_end(struct luks_change *c, struct luks_header *h)
 {
 	struct luks_header old;
 
-	if (c->made) {
+	if (c->made && h) {
 		old = *h;
 		*h = *c->next;
 		*c->next = old;

@@ -259,6 +259,7 @@ def main():
     if not os.path.exists(STOCK):
         print("SKIP terminal: there is no cryptsetup here")
         return 77
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, and stays so in what is started
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         make_images()

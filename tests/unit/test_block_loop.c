@@ -241,7 +241,7 @@ int main(void)
 		{ "no_permission", &k.control_errno, EACCES, -EACCES, "/dev/loop-control" },
 		{ "no_free_number", &k.free_errno, ENOSPC, -ENOSPC, "no loop device" },
 		{ "no_node", &k.open_errno, ENOENT, -EHOSTDOWN, "/dev/loop3" },
-		{ "node_refused", &k.open_errno, EPERM, -EPERM, "/dev/loop3" },
+		{ "node_refused", &k.open_errno, EPERM, -EACCES, "/dev/loop3" },
 		{ "kernel_without_configure", &k.configure_errno, EINVAL, -EHOSTDOWN, "5.8" },
 		{ "configure_refused", &k.configure_errno, EBADF, -EBADF, "/some/image" },
 	};

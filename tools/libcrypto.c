@@ -73,7 +73,6 @@
 /* Lists of parameters have parentheses of their own. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define POINTER(type, name, parameters, arguments, absent) type(*name) parameters;
 #define POINTER_VOID(name, parameters, arguments) void(*name) parameters;
-/* NOLINTEND(bugprone-macro-parentheses) */
 /* Written once, by the first call. */
 static struct {
 	FUNCTIONS(POINTER)
@@ -117,3 +116,4 @@ static bool ready(void)
 	}
 FUNCTIONS(DEFINE)
 PROCEDURES(DEFINE_VOID)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -125,13 +125,13 @@ static int open_root(const char *path, DIR **ret, struct stat *ret_st)
 
 int fs_set_group(const char *mounted_on, uint32_t gid, struct err *e)
 {
-	struct stat st, node;
+	struct stat st = { 0 }, node;
 	DIR *dir = NULL;
 	int r;
 
 	r = stat("/", &node) ? -errno : open_root(mounted_on, &dir, &st);
-	if (r)
-		return err_sys(e, r, "%s can't be opened", mounted_on);
+	if (r || !dir)
+		return err_sys(e, r ?: -EIO, "%s can't be opened", mounted_on);
 	if (st.st_dev == node.st_dev)
 		r = err_set(e, -ENOTBLK, "%s is a folder of the node's own file system",
 			    mounted_on);

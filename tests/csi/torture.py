@@ -4,6 +4,7 @@ after it (a write is then torn in half). A driver is started again, the same cal
 undisturbed run left: records, images, mounts, mappings, loop devices, keys, the data. Then all is taken back, and
 nothing may be left over. Without FULL a sample of the points, chosen by SEED."""
 import contextlib
+import faulthandler
 import os
 import random
 import re
@@ -149,11 +150,13 @@ def settled(lab, wanted, what, seconds=5):
         time.sleep(0.02)
 
 
-def rest(lab):
+def rest(lab, seconds=30):
     """What the case before took away is gone: its keys would count as what was there at first."""
-    last = None
-    while last != (last := world(lab)):
+    limit, last, now = time.monotonic() + seconds, None, world(lab)
+    while now != last:
+        assert time.monotonic() < limit, f"no rest: {difference(last, now)}"
         time.sleep(0.5)
+        last, now = now, world(lab)
 
 
 # ---- one call, killed at each of its points ----
@@ -278,6 +281,7 @@ def control(lab):
 
 
 def main():
+    faulthandler.dump_traceback_later(3500 if FULL else 420, exit=True)  # says where it hangs, before the guest is ended
     driver = Tracer()
     driver.start()
     status = run_cases(lambda: Lab(driver))

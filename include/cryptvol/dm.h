@@ -169,6 +169,10 @@ int dm_resume(struct dm_control *c, const char *name, uint32_t device_flags, enu
  * one call: killed at any moment, nothing stays suspended. On failure the old table is live. */
 int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
+/** dm_rename - kernels that measure tables (CONFIG_IMA; seen on 6.12.117) free a mapping's
+ * description twice, at its next load or removal, where a clear (dm_clear, or a reload that failed)
+ * was the last thing done to its inactive slot before the rename. A dm_load before it prevents that.
+ */
 int dm_rename(struct dm_control *c, const char *name, const char *new_name, enum dm_udev_mode udev,
 	      struct err *e);
 /** dm_remove - -EBUSY in use (retried for a moment, since a probe may hold it, but not where it is

@@ -84,6 +84,9 @@ static int remove_stale(struct node_stage *s, struct err *e)
 	const struct volume_env *env = &s->call->driver->env;
 	_cleanup_dm_ struct dm_control *dm = NULL;
 	char parked[DM_DEVICE_NAME_MAX + 1];
+	/* Lets the rename be safe where a failed reload came before it: see dm_rename. */
+	struct dm_target dead = { .type = DM_TARGET_ERROR, .len_sectors = 8 };
+	const struct dm_table table = { .targets = &dead, .n_targets = 1 };
 	int r;
 
 	r = node_clear_mount(s->volume.id, s->staging, s->known, e);
@@ -98,7 +101,8 @@ static int remove_stale(struct node_stage *s, struct err *e)
 		return r;
 	snprintf(parked, sizeof(parked), "stale-%lx-%.90s", (unsigned long)time(NULL),
 		 s->volume.id);
-	r = dm_rename(dm, s->volume.id, parked, env->udev, e);
+	r = dm_load(dm, s->volume.id, &table, e)
+		    ?: dm_rename(dm, s->volume.id, parked, env->udev, e);
 	return r ?: dm_remove(dm, parked, true, env->udev, e);
 }
 

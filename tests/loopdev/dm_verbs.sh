@@ -47,15 +47,11 @@ check_equal "nothing of the failed ones" "$n" "$("$PROBE" list | grep -o "^cvdm$
 instance=$("$PROBE" instance $n)
 check_says "instance" "^CV-TEST-1(@[0-9]+)?$" echo "$instance"
 
-# --- reload, suspend, resume, clear, events
+# --- reload, suspend, resume, events
 check "reload with two targets" "$PROBE" reload $n "0 1024 linear $dev2 0" "1024 4096 error"
 same_table "two targets" $n "0 1024 linear $dev2 0
 1024 4096 error"
 check_equal "size after the reload" 5120 "$(blockdev --getsz /dev/mapper/$n)"
-check "load" "$PROBE" load $n "0 9000 linear $dev 0"
-check_says "an inactive table" " inactive" "$PROBE" info $n
-check "clear" "$PROBE" clear $n
-check_says "no inactive table" " live$" "$PROBE" info $n
 check "suspend" "$PROBE" suspend $n
 check_says "suspended" " suspended" "$PROBE" info $n
 check "resume" "$PROBE" resume $n
@@ -66,19 +62,26 @@ dmsetup rename $n $m
 check "wait for what has happened" timeout 20 "$PROBE" wait $m "$event"
 dmsetup rename $m $n
 
-# --- a reload that fails leaves the old table live
-before=$(dmsetup table $n)
-check_says "a table that the kernel refuses" "EINVAL.*refused the table" "$PROBE" reload $n "0 99999999 linear $dev 0"
-check_says "a device that isn't there" "ENODEV.*doesn't exist" "$PROBE" reload $n "0 8 linear 240:77 0"
-check_equal "the old table" "$before" "$(dmsetup table $n)"
-check_says "live, not suspended" "targets=2 live$" "$PROBE" info $n
-
 # --- rename
 check "rename" "$PROBE" rename $n $m
 check_equal "old node is gone, new one is there" "no yes" \
 	"$([ -e /dev/mapper/$n ] && echo yes || echo no) $([ -b /dev/mapper/$m ] && echo yes || echo no)"
 check_says "no mapping of the old name" "ENODEV: there is no mapping named $n" "$PROBE" info $n
 check "rename back" "$PROBE" rename $m $n
+
+# --- clear. dm-ima of a kernel that measures (6.12.117, Debian's) forgets on a rename that the cleared table shares the
+# mapping's description, and the next load or removal frees it twice: no renames from here to the end of this mapping.
+check "load" "$PROBE" load $n "0 9000 linear $dev 0"
+check_says "an inactive table" " inactive" "$PROBE" info $n
+check "clear" "$PROBE" clear $n
+check_says "no inactive table" " live$" "$PROBE" info $n
+
+# --- a reload that fails leaves the old table live
+before=$(dmsetup table $n)
+check_says "a table that the kernel refuses" "EINVAL.*refused the table" "$PROBE" reload $n "0 99999999 linear $dev 0"
+check_says "a device that isn't there" "ENODEV.*doesn't exist" "$PROBE" reload $n "0 8 linear 240:77 0"
+check_equal "the old table" "$before" "$(dmsetup table $n)"
+check_says "live, not suspended" "targets=2 live$" "$PROBE" info $n
 
 check_equal "the same instance after reloads and renames" "$instance" "$("$PROBE" instance $n)"
 

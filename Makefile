@@ -137,5 +137,28 @@ check-unit: $(UNIT_BIN) ## run the unit tests
 	@fail=0; for t in $(UNIT_BIN); do echo "== $$t"; $$t; r=$$?; [ $$r = 0 ] || [ $$r = 77 ] || fail=1; done; exit $$fail
 .PHONY: unit check-unit
 
+# ---- entry points that set up the machine: tests/lab/setup.sh says what it installs and why, and does nothing where nothing is missing.
+# Then a second make, since this one looked for sources and libraries before that. ----
+check: ## all tests (installs what building, tests, linters, QEMU and the driver need); guests where the host has no dm-crypt
+	tests/lab/setup.sh build check lint qemu csi
+	$(MAKE) check-all
+
+check-full: ## the same at full length (installs the same, and what the benchmark needs)
+	tests/lab/setup.sh build check lint qemu csi bench
+	$(MAKE) check-all FULL=1
+
+demo: ## the main job on a real kernel, the driver's, then the command's (installs what building, the driver and a guest need)
+	tests/lab/setup.sh build csi demo
+	$(MAKE) demo-run
+
+bench: ## ratios to cryptsetup (installs what building, guests and the driver need); WRITE=1: into docs/PERFORMANCE.md; ONLY='G3 CSI'
+	tests/lab/setup.sh build csi qemu bench
+	$(MAKE) bench-run
+
+torture: ## the driver killed at every state-changing call, and 200 power cuts (installs what building, tests and the driver need)
+	tests/lab/setup.sh build csi check
+	$(MAKE) torture-run
+.PHONY: check check-full demo bench torture
+
 include $(filter-out mk/check.mk,$(wildcard mk/*.mk)) mk/check.mk # check.mk lists what the others define
 -include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_BIN:=.d)

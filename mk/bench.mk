@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # make bench: ratios to the installed cryptsetup, and the CSI driver beside the pipeline of programs that others run, interleaved in one
-# run. WRITE=1 puts the tables into docs/PERFORMANCE.md.
+# run. WRITE=1 puts the tables into docs/PERFORMANCE.md, ONLY='G3 CSI' picks.
 
 # Static: the same program runs in the guest.
 $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
@@ -8,6 +8,6 @@ $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
 	$(call say,CC,$<)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static -o $@ $<
 
-bench: $(CLI) $(CSI) $(O)/bench/ratio ## ratios to the installed cryptsetup; WRITE=1 writes docs/PERFORMANCE.md's tables, ONLY='G3 CSI' picks
+.PHONY: bench-run
+bench-run: $(CLI) $(CSI) $(O)/bench/ratio
 	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
-.PHONY: bench

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What runs where. `make check` is what CI runs; `make check-full` the same at full length. Both set up the machine first.
+# What runs where. `make check` is what CI runs; `make check-full` the same at full length. The entry points that set up the machine
+# first are in the Makefile.
 
 LINT_TESTS := $(wildcard tests/lint/*.py) $(wildcard tests/lint/*.sh)
 # test_crypto_cipher needs AF_ALG: tests/loopdev/afalg.sh runs it in the guest.
@@ -7,20 +8,12 @@ HOST_TESTS = $(filter-out %/test_crypto_cipher,$(UNIT_BIN)) $(wildcard tests/lab
 KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh) $(wildcard tests/csi/*.sh) tests/demo/driver.sh
 RESULTS := $(O)/results
 
-.PHONY: setup check check-full check-host check-kernel check-qemu check-san lint demo
+.PHONY: setup check-host check-kernel check-qemu check-san lint
 
 setup: ## install what building and testing need (Debian 12)
 	tests/lab/setup.sh build check lint qemu csi
 
-check: ## all tests: installs what is missing, builds, boots guests where the host has no dm-crypt
-	tests/lab/setup.sh build check lint qemu csi
-	$(MAKE) check-all
-
-check-full: ## the same at full length
-	tests/lab/setup.sh build check lint qemu csi bench
-	$(MAKE) check-all FULL=1
-
-# A second make, since the first one looked for sources and libraries before the set-up ran.
+# What check and check-full run when the machine is set up.
 .PHONY: check-all
 check-all: all csi unit $(CHECK_BINARIES) lab-tools
 	FULL=$(FULL) tests/run -o $(RESULTS) $(HOST_TESTS) $(KERNEL_TESTS) tests/qemu/qemu.sh
@@ -35,9 +28,8 @@ check-qemu: all lab-tools $(O)/loopdev/dm_probe ## a few end-to-end cases on Deb
 	tests/lab/setup.sh qemu
 	tests/run -o $(RESULTS) tests/qemu/qemu.sh
 
-demo: ## the main job on a real kernel, step by step: the CSI driver's, then the command line's
-	tests/lab/setup.sh build csi demo
-	$(MAKE) all csi lab-tools
+.PHONY: demo-run
+demo-run: all csi lab-tools
 	tests/lab/kernel-run -m 1024M -- tests/demo/driver.sh
 	tests/lab/kernel-run -- tests/demo/demo.sh
 

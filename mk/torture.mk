@@ -3,7 +3,7 @@
 
 HOST_TESTS_EXTRA += tests/torture/cuts.sh
 
-.PHONY: torture
-torture: all csi lab-tools ## the driver killed at every state-changing system call, and 200 power cuts, with counts
+.PHONY: torture-run
+torture-run: all csi lab-tools
 	tests/lab/kernel-run -m 1024M -t 7200 -M "loop dm-crypt ecb xts xfs" -e FULL=1 -- tests/csi/torture.sh
 	FULL=1 tests/torture/cuts.sh

@@ -14,7 +14,7 @@
 #include <cryptvol/luks.h>
 
 #define HASH_BYTES 32
-#define CACHE_SLOTS (1u << 16)
+#define CACHE_SLOTS (1u << 20)
 #define PROBES 10
 
 const char *const pass_text[PASSES] = { "keep", "old", "revoked", "new" };

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# timeout: 900
+# timeout: 3600
 # Every writer of the luks room: all states that a power cut can leave, judged; then the same with a planted
 # wrong order, which has to be caught. Images are made by cryptsetup. FULL=1: ten times the samples.
 set -u

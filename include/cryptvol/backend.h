@@ -111,9 +111,15 @@ int backend_open(const char *name, const struct backend_config *c, struct backen
 		 struct err *e);
 void backend_close(struct backend *b);
 
-/** backend_cut_idle - is no process in the middle of a cut? Then what is suspended was left by a
- * dead one. */
-bool backend_cut_idle(struct backend *b);
+/** backend_lock - one operation a volume at a time, whatever thread or process of this node it is:
+ * -EINPROGRESS. Close *ret_fd to give it back. Whoever changes, stages or copies a volume holds it,
+ * and so a volume that is found suspended under it was left so by a process that is dead. The
+ * backend's own functions don't take it but for what they make or delete under a name. */
+int backend_lock(struct backend *b, const char *id, int *ret_fd, struct err *e);
+/** backend_cut_lock - held while a volume may be suspended: -EINPROGRESS. Whoever gets it may
+ * resume the volume, though somebody holds backend_lock: an unmount, say, that waits for the
+ * resume. *fd is -1, or has others already. */
+int backend_cut_lock(struct backend *b, const char *volume_id, int *fd, struct err *e);
 
 /* ---- ids ---- */
 /** backend_volume_id - the id that a CO's volume name gets on this node; the same name gives the
@@ -125,9 +131,14 @@ bool backend_id_is_ours(struct backend *b, const char *id);
 /** What stands between a live volume and its image while a snapshot is cut: called around the copy
  * of all sources together. */
 struct backend_quiesce {
+	/* -EOPNOTSUPP: it is in use, and nothing can stop it */
 	int (*suspend)(void *arg, const char *volume_id, struct err *e);
 	int (*resume)(void *arg, const char *volume_id, struct err *e);
 	void *arg;
+	/* the sources are copied, and may be used again while a backup is written; NULL = nobody
+	 * waits */
+	void (*release)(void *arg);
+	void *release_arg;
 };
 /* ---- volumes; -ENOENT: no such volume ---- */
 struct backend_create {

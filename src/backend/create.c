@@ -137,21 +137,26 @@ static int claim_record(struct backend *b, const struct backend_create *c,
 static int copy_live(struct backend *b, const struct backend_volume *v,
 		     const struct backend_create *c, const struct backend_quiesce *q, struct err *e)
 {
-	_cleanup_close_ int lock = cut_lock(b, e);
-	bool reflink, failed;
+	_cleanup_close_ int lock = -1;
+	bool reflink, failed, stopped;
 	int r;
 
-	if (lock < 0)
-		return lock;
-	r = q->suspend(q->arg, v->source_id, e);
+	r = backend_cut_lock(b, v->source_id, &lock, e);
+	r = r ?: q->suspend(q->arg, v->source_id, e);
+	stopped = !r;
+	/* One that can't be stopped: a reflink is of one moment all the same. */
+	if (r == -EOPNOTSUPP && image_can_reflink(b)) {
+		err_clear(e);
+		r = 0;
+	}
 	if (r)
 		return r;
-	r = image_copy(b, false, v->source_id, false, v->id, device_bytes(v), c->pause_allowed,
-		       &reflink, e);
+	r = image_copy(b, false, v->source_id, false, v->id, device_bytes(v),
+		       stopped && c->pause_allowed, &reflink, e);
 	if (r == -EOPNOTSUPP)
 		err_wrap(e, r, "volume \"%s\" is staged (class parameter pauseAllowed)",
 			 v->source_id);
-	failed = q->resume(q->arg, v->source_id, r ? NULL : e) != 0;
+	failed = stopped && cut_resume(q, v->source_id, r ? NULL : e) != 0;
 	return r ?: failed ? -EIO : 0;
 }
 
@@ -240,7 +245,9 @@ static int create(struct backend *b, const struct backend_create *c,
 	int r;
 
 	r = backend_volume_id(b, c->name, id, e);
-	r = r ?: image_lock(b, id, &lock, e);
+	r = r ?: image_lock(b, id, false, &lock, e);
+	if (!r && c->source == BACKEND_SOURCE_SNAPSHOT)
+		r = image_lock(b, c->source_id, true, &lock, e);
 	/* Before the records are locked: a store that hangs must stop nobody else. */
 	if (!r && c->source == BACKEND_SOURCE_SNAPSHOT)
 		r = snapshot_lookup(b, c->source_id, &snap, e);
@@ -267,7 +274,7 @@ int backend_finish_create(struct backend *b, const char *name, struct backend_vo
 	int r;
 
 	r = backend_volume_id(b, name, id, e);
-	r = r ?: image_lock(b, id, &lock, e);
+	r = r ?: image_lock(b, id, false, &lock, e);
 	if (r)
 		return r;
 	state_lock(b);
@@ -349,7 +356,6 @@ static int remove_volume(struct backend *b, const struct backend_volume *v, stru
 int backend_delete(struct backend *b, const char *id, struct err *e)
 {
 	struct backend_volume v = { .size_bytes = 0 };
-	_cleanup_close_ int lock = -1;
 	enum record_state st;
 	int r;
 
@@ -358,15 +364,8 @@ int backend_delete(struct backend *b, const char *id, struct err *e)
 	state_unlock(b);
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	r = image_lock(b, id, &lock, e);
-	r = r ?: check_unused(b, id, e);
+	r = check_unused(b, id, e);
 	r = r ?: remove_volume(b, &v, e);
-	if (!r) {
-		char name[BACKEND_ID_MAX + 8];
-
-		snprintf(name, sizeof(name), "%s.lock", id);
-		(void)!unlinkat(b->fd_tmp, name, 0);
-	}
 	backend_volume_clear(&v);
 	return r;
 }
@@ -421,11 +420,9 @@ int image_finish_growing(struct backend *b, const char *id, uint64_t bytes, stru
 int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct err *e)
 {
 	struct backend_volume v = { .size_bytes = 0 };
-	_cleanup_close_ int lock = -1;
 	int r;
 
-	r = image_lock(b, id, &lock, e);
-	r = r ?: backend_get(b, id, &v, e);
+	r = backend_get(b, id, &v, e);
 	if (r)
 		return r;
 	/* The record first, with a mark beside it: an image that is shorter than its record is

@@ -6,8 +6,9 @@
 #include <cryptvol/backup.h>
 #include <cryptvol/crypto.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <time.h>
+
+#define RESUME_TRIES 40
 
 /* A snapshot's id comes from its name (and, in a group, its volume's), so that a retry makes the
  * same one. */
@@ -133,18 +134,6 @@ static int put_records(struct backend *b, const struct backend_cut *c, const cha
 	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
 }
 
-/* What an interrupted call had copied already goes: it is of another moment than what is copied
- * now. */
-static int drop_old_images(struct backend *b, const struct backend_snapshot *list, size_t n,
-			   struct err *e)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < n; i++)
-		r = image_delete(b, true, list[i].id, 0, e);
-	return r;
-}
-
 static int mark_ready(struct backend *b, struct backend_snapshot *list, size_t n, struct err *e)
 {
 	int r;
@@ -162,41 +151,26 @@ static int mark_ready(struct backend *b, struct backend_snapshot *list, size_t n
 
 /* ---- the cut ---- */
 
-/* A driver that starts and gets the lock for itself alone resumes what a dead one left. */
-static int lock_cuts(struct backend *b, int how)
+int backend_cut_lock(struct backend *b, const char *volume_id, int *fd, struct err *e)
 {
-	int fd = openat(b->fd_tmp, "cut.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char key[BACKEND_ID_MAX + 8];
 
-	if (fd >= 0 && flock(fd, how | LOCK_NB)) {
-		int r = -errno;
+	snprintf(key, sizeof(key), "cut:%s", volume_id);
+	return image_lock(b, key, false, fd, e);
+}
 
-		close(fd);
-		return r;
+/* One that stays suspended hangs its pods, and what is in the way (memory, a busy record) passes.
+ */
+int cut_resume(const struct backend_quiesce *q, const char *volume_id, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
+	int r = q->resume(q->arg, volume_id, e);
+
+	for (int i = 0; r && i < RESUME_TRIES; i++) {
+		nanosleep(&pause, NULL);
+		r = q->resume(q->arg, volume_id, e);
 	}
-	return fd >= 0 ? fd : -errno;
-}
-
-int cut_lock(struct backend *b, struct err *e)
-{
-	int fd = lock_cuts(b, LOCK_SH);
-
-	if (fd == -EWOULDBLOCK)
-		return err_set(e, -EINPROGRESS, "volumes that were left suspended are resumed");
-	return fd >= 0 ? fd : err_sys(e, fd, "tmp/cut.lock");
-}
-
-int cut_try_lock(struct backend *b)
-{
-	int fd = lock_cuts(b, LOCK_EX);
-
-	return fd >= 0 ? fd : -1;
-}
-
-bool backend_cut_idle(struct backend *b)
-{
-	_cleanup_close_ int fd = cut_try_lock(b);
-
-	return fd >= 0;
+	return r;
 }
 
 static bool any_staged(struct backend *b, const struct backend_cut *c)
@@ -244,22 +218,24 @@ static int cut_together(struct backend *b, const struct backend_cut *c,
 			       "to stop for the copy; let the "
 			       "snapshot class say pauseAllowed: \"true\", or unstage it",
 			       b->dir);
-	if (live) {
-		lock = cut_lock(b, e);
-		if (lock < 0)
-			return lock;
-	}
 	/* An interrupted cut's images are of another moment than those that it has yet to make. */
 	for (size_t i = 0; !r && i < c->n_volumes; i++)
 		r = image_delete(b, true, list[i].id, 0, e);
 	while (live && !r && suspended < c->n_volumes) {
-		r = q->suspend(q->arg, c->volume_ids[suspended], e);
+		r = backend_cut_lock(b, c->volume_ids[suspended], &lock, e);
+		r = r ?: q->suspend(q->arg, c->volume_ids[suspended], e);
 		if (!r)
 			suspended++;
 	}
+	/* One that can't be stopped: a reflink of it alone is of one moment all the same. */
+	if (r == -EOPNOTSUPP && c->n_volumes == 1 && image_can_reflink(b)) {
+		err_clear(e);
+		r = 0;
+		copy_allowed = false;
+	}
 	r = r ?: copy_all(b, c, list, copy_allowed, e);
 	while (suspended)
-		bad |= q->resume(q->arg, c->volume_ids[--suspended], r ? NULL : e);
+		bad |= cut_resume(q, c->volume_ids[--suspended], r ? NULL : e);
 	return r ?: bad ? -EIO : 0;
 }
 
@@ -338,6 +314,7 @@ static int cut_snapshots(struct backend *b, const struct backend_cut *c,
 			 size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
 {
 	struct backend_snapshot *list = calloc(c->n_volumes, sizeof(*list));
+	_cleanup_close_ int lock = -1;
 	struct timespec now;
 	int r;
 
@@ -346,13 +323,15 @@ static int cut_snapshots(struct backend *b, const struct backend_cut *c,
 	clock_gettime(CLOCK_REALTIME, &now);
 	r = new_group_id(b, c, ret_group_id, e);
 	for (size_t i = 0; !r && i < c->n_volumes; i++)
-		r = fill_snapshot(b, c, ret_group_id, c->volume_ids[i], &now, &list[i], e);
+		r = fill_snapshot(b, c, ret_group_id, c->volume_ids[i], &now, &list[i], e)
+			    ?: image_lock(b, list[i].id, false, &lock, e);
 	if (!r && c->kind == BACKEND_BACKUP)
 		r = find_backup(c, &list[0], e);
 	r = r ?: put_records(b, c, ret_group_id, list, c->n_volumes, e);
 	if (!r && !all_ready(list, c->n_volumes)) {
-		r = drop_old_images(b, list, c->n_volumes, e);
-		r = r ?: cut_together(b, c, q, list, e);
+		r = cut_together(b, c, q, list, e);
+		if (!r && q->release)
+			q->release(q->release_arg);
 		if (!r && c->kind == BACKEND_BACKUP)
 			r = write_backup(b, &list[0], e);
 		r = r ?: mark_ready(b, list, c->n_volumes, e);
@@ -415,9 +394,11 @@ static int delete_one(struct backend *b, const struct backend_snapshot *s, struc
 int backend_snapshot_delete(struct backend *b, const char *id, struct err *e)
 {
 	struct backend_snapshot s;
+	_cleanup_close_ int lock = -1;
 	int r;
 
-	r = backend_snapshot_get(b, id, &s, e);
+	r = image_lock(b, id, false, &lock, e);
+	r = r ?: backend_snapshot_get(b, id, &s, e);
 	if (r == -ENOENT)
 		return 0;
 	r = r ?: delete_one(b, &s, e);

@@ -92,9 +92,9 @@ int snapshot_rows_of_group(struct backend *b, const char *group_id, struct backe
 /* ---- image.c ---- */
 /** image_path - absolute path of a volume's (or snapshot's) image. */
 void image_path(const struct backend *b, bool snapshot, const char *id, char *ret, size_t cap);
-/** image_lock - one process at a time works on an image; -EINPROGRESS. Close the descriptor to give
- * it back. */
-int image_lock(struct backend *b, const char *id, int *ret_fd, struct err *e);
+/** image_lock - one at a time works on a volume or snapshot, or, @shared, any number that only read
+ * it: -EINPROGRESS. *fd is opened if it is -1; it may hold several; closing it gives them back. */
+int image_lock(struct backend *b, const char *id, bool shared, int *fd, struct err *e);
 /** image_make - a blank sparse image of @bytes under its final name, atomically. This and the next
  * two: -EEXIST where there is an image already. */
 int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e);
@@ -124,11 +124,8 @@ int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_b
 	       uint64_t *ret_allocated, struct err *e);
 
 /* ---- cut.c ---- */
-/** cut_lock - a descriptor; while somebody holds one, devices may be suspended. Any number of cuts
- * go on at once. -EINPROGRESS: what a dead driver left is being resumed. */
-int cut_lock(struct backend *b, struct err *e);
-/** cut_try_lock - the descriptor that holds the lock of cuts, or -1: a cut is under way. */
-int cut_try_lock(struct backend *b);
+/** cut_resume - let a suspended volume go on; a failure is tried again for a while. */
+int cut_resume(const struct backend_quiesce *q, const char *volume_id, struct err *e);
 
 /* ---- capacity.c ---- */
 /** capacity_check - may @bytes more be promised (within a transaction)? -ENOSPC. */

@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -26,38 +25,32 @@ static void warn(struct backend *b, const char *fmt, ...)
 }
 
 /* Half-made images: they have no name yet, so nobody was told of them. One that another process of
- * this node works on is left alone: a volume's has its lock, a snapshot's that of cuts. */
+ * this node works on is left alone. */
 static int drop_unfinished(struct backend *b, struct err *e)
 {
-	_cleanup_close_ int cut = cut_try_lock(b);
-	int fd;
+	int fd = dup(b->fd_tmp);
 	struct dirent *d;
-	DIR *dir;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
-	if (cut < 0)
-		return 0;
-	fd = dup(b->fd_tmp);
-	dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return err_sys(e, -errno, "state-dir: tmp");
 	rewinddir(dir);
 	while ((d = readdir(dir))) {
 		size_t n = strlen(d->d_name);
+		_cleanup_close_ int lock = -1;
 		char id[BACKEND_ID_MAX];
-		int lock;
 
 		if (n < 5 || n >= sizeof(id) || strcmp(d->d_name + n - 4, ".new") != 0)
 			continue;
 		memcpy(id, d->d_name, n - 4);
 		id[n - 4] = '\0';
-		if (image_lock(b, id, &lock, NULL))
+		if (image_lock(b, id, false, &lock, NULL))
 			continue;
 		if (!unlinkat(b->fd_tmp, d->d_name, 0))
 			warn(b,
 			     "%s/tmp/%s was a half-made image, left by a driver that died in the "
 			     "middle of it: removed",
 			     b->dir, d->d_name);
-		close(lock);
 	}
 	closedir(dir);
 	return 0;
@@ -139,8 +132,12 @@ static int finish_deletions(struct backend *b, struct err *e)
 	}
 	state_unlock(b);
 	/* What can't be finished now is finished by the CO's next DeleteVolume. */
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		(void)!backend_delete(b, ids[i], NULL);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		_cleanup_close_ int lock = -1;
+
+		if (!image_lock(b, ids[i], false, &lock, NULL))
+			(void)!backend_delete(b, ids[i], NULL);
+	}
 	return r < 0 ? r : 0;
 }
 

@@ -207,15 +207,27 @@ bool csi_id_elsewhere(struct csi_call *call, const char *id)
 
 enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key)
 {
+	struct err e = { 0 };
 	char text[192];
-	int r;
+	int r, fd;
 
 	snprintf(text, sizeof(text), "%s:%s", kind, key);
 	r = csi_locks_try(call->driver->locks, text);
 	if (r == -EINPROGRESS)
 		return csi_fail(call, CSI_ABORTED, "another operation on %s \"%s\" is under way",
 				kind, key);
-	return r ? csi_fail(call, CSI_RESOURCE_EXHAUSTED, "no memory") : CSI_OK;
+	if (r)
+		return csi_fail(call, CSI_RESOURCE_EXHAUSTED, "no memory");
+	if (strcmp(kind, "volume") != 0 || !csi_id_plausible(key))
+		return CSI_OK;
+	/* Controller and node may be two processes. */
+	r = backend_lock(call->driver->backend, key, &fd, &e);
+	if (!r) {
+		csi_locks_keep(call->driver->locks, text, fd);
+		return CSI_OK;
+	}
+	csi_locks_release(call->driver->locks, text);
+	return csi_fail_err(call, &e, "volume \"%s\"", key);
 }
 
 void csi_leave(struct csi_call *call, const char *kind, const char *key)

@@ -27,6 +27,8 @@ int csi_backend_create(struct csi_call *call, const struct backend_create *c,
 struct backend_quiesce csi_quiesce(struct csi_driver *d);
 /** csi_token_check - is a paging token one that we could have given ("" is)? Else ABORTED. */
 enum csi_code csi_token_check(struct csi_call *call, const char *token, int32_t max_entries);
-/** csi_cut - take snapshots through the backend; *ret array is malloc'ed. */
-int csi_cut(struct csi_call *call, const struct backend_cut *c, struct backend_snapshot **ret,
-	    size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e);
+/** csi_cut - take snapshots through the backend; *ret array is malloc'ed. @release: see struct
+ * backend_quiesce; NULL = none. */
+int csi_cut(struct csi_call *call, const struct backend_cut *c, void (*release)(void *arg),
+	    void *release_arg, struct backend_snapshot **ret, size_t *ret_n,
+	    char ret_group_id[BACKEND_ID_MAX], struct err *e);

@@ -9,11 +9,14 @@ struct backend_quiesce csi_quiesce(struct csi_driver *d)
 					 .arg = d };
 }
 
-int csi_cut(struct csi_call *call, const struct backend_cut *c, struct backend_snapshot **ret,
-	    size_t *ret_n, char ret_group_id[BACKEND_ID_MAX], struct err *e)
+int csi_cut(struct csi_call *call, const struct backend_cut *c, void (*release)(void *arg),
+	    void *release_arg, struct backend_snapshot **ret, size_t *ret_n,
+	    char ret_group_id[BACKEND_ID_MAX], struct err *e)
 {
 	struct backend_quiesce q = csi_quiesce(call->driver);
 
+	q.release = release;
+	q.release_arg = release_arg;
 	return backend_cut_snapshots(call->driver->backend, c, &q, ret, ret_n, ret_group_id, e);
 }
 
@@ -37,6 +40,23 @@ static enum csi_code snapshot_answer(struct csi_call *call, const struct backend
 	return csi_ok(call, r && r->snapshot ? (ProtobufCMessage *)r : NULL);
 }
 
+/** The lock of a snapshot's source. */
+struct source {
+	struct csi_call *call;
+	const char *id;
+	bool entered;
+};
+
+/* A backup may take hours: no reason to keep the volume from being unstaged. */
+static void leave_source(void *source)
+{
+	struct source *s = source;
+
+	if (s->entered)
+		csi_leave(s->call, "volume", s->id);
+	s->entered = false;
+}
+
 static enum csi_code cut_one(struct csi_call *call, const Csi__V1__CreateSnapshotRequest *q,
 			     const struct csi_class *class)
 {
@@ -47,6 +67,7 @@ static enum csi_code cut_one(struct csi_call *call, const Csi__V1__CreateSnapsho
 				 .kind = class->backup ? BACKEND_BACKUP : BACKEND_SNAP,
 				 .location = class->backup_dir ?: call->driver->config.backup_dir,
 				 .pause_allowed = class->pause_allowed };
+	struct source source = { .call = call, .id = q->source_volume_id };
 	struct backend_snapshot *list = NULL;
 	char group[BACKEND_ID_MAX];
 	struct err e = { 0 };
@@ -54,7 +75,12 @@ static enum csi_code cut_one(struct csi_call *call, const Csi__V1__CreateSnapsho
 	size_t n = 0;
 	int r;
 
-	r = csi_cut(call, &c, &list, &n, group, &e);
+	code = csi_enter(call, "volume", source.id);
+	if (code)
+		return code;
+	source.entered = true;
+	r = csi_cut(call, &c, leave_source, &source, &list, &n, group, &e);
+	leave_source(&source);
 	if (r == -ENOENT)
 		return csi_fail(call, CSI_NOT_FOUND, "source_volume_id: %s", err_text(&e));
 	if (r)
@@ -94,12 +120,7 @@ static enum csi_code create_snapshot(struct csi_call *call, const Csi__V1__Creat
 	if (code)
 		return code;
 	backend_volume_clear(&v);
-	code = csi_enter(call, "volume", q->source_volume_id);
-	if (code)
-		return code;
-	code = cut_one(call, q, class);
-	csi_leave(call, "volume", q->source_volume_id);
-	return code;
+	return cut_one(call, q, class);
 }
 
 enum csi_code csi_create_snapshot(struct csi_call *call)

@@ -142,7 +142,7 @@ static enum csi_code cut_group(struct csi_call *call, const char *name, const ch
 	code = enter_all(call, ids, n);
 	if (code)
 		return code;
-	if (csi_cut(call, &c, &list, &n_list, id, &e))
+	if (csi_cut(call, &c, NULL, NULL, &list, &n_list, id, &e))
 		code = csi_fail_err(call, &e, "group snapshot \"%s\"", name);
 	for (size_t i = 0; i < n; i++)
 		csi_leave(call, "volume", ids[i]);

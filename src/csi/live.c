@@ -49,6 +49,29 @@ static int suspend_btrfs(struct dm_control *dm, const char *id, const char *moun
 	return r;
 }
 
+/* Neither a mapping nor a file system stands between a plain block volume and its image. */
+static int check_stoppable(struct csi_driver *d, const char *id, struct err *e)
+{
+	struct backend_volume v = { .size_bytes = 0 };
+	struct backend_use *list = NULL;
+	size_t n = 0;
+	int r;
+
+	r = backend_get(d->backend, id, &v, e);
+	if (r)
+		return r;
+	r = backend_use_list(d->backend, id, BACKEND_USE_STAGED, &list, &n, e);
+	if (!r && n && v.block && !v.encrypted)
+		r = err_set(
+			e, -EOPNOTSUPP,
+			"volume \"%s\" is a plain block volume: nothing can stop its writes while "
+			"it is staged, so it is copied alone and by reflink, or unstaged",
+			id);
+	free(list);
+	backend_volume_clear(&v);
+	return r;
+}
+
 /* Suspending with the file system frozen: what is on it reaches the image, and nothing else follows
  * until the resume. */
 int csi_suspend_volume(void *driver, const char *volume_id, struct err *e)
@@ -69,7 +92,7 @@ int csi_suspend_volume(void *driver, const char *volume_id, struct err *e)
 			     : dm_suspend(dm, volume_id, false, false, e);
 	if (r != -ENODEV)
 		return r;
-	return *mounted ? fs_freeze(mounted, e) : 0;
+	return *mounted ? fs_freeze(mounted, e) : check_stoppable(d, volume_id, e);
 }
 
 int csi_resume_volume(void *driver, const char *volume_id, struct err *e)
@@ -81,8 +104,7 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e)
 	bool btrfs, mapped;
 	int r;
 
-	r = find_mount(d, volume_id, mounted, &btrfs, e);
-	r = r ?: dm_control_open(&dm, e);
+	r = dm_control_open(&dm, e);
 	if (r)
 		return r;
 	r = mapping_exists(dm, volume_id, &m, e);
@@ -91,6 +113,7 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e)
 		r = dm_resume(dm, volume_id, 0, d->env.udev, e);
 	else if (r == -ENODEV)
 		r = 0;
+	r = r ?: find_mount(d, volume_id, mounted, &btrfs, e);
 	if (!r && *mounted && (btrfs || !mapped))
 		r = fs_thaw(mounted, e);
 	return r;
@@ -98,10 +121,15 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e)
 
 static int resume_one(struct csi_driver *d, const struct backend_volume *v, struct err *e)
 {
+	_cleanup_close_ int lock = -1;
 	struct backend_use *list = NULL;
 	size_t n = 0;
 	int r;
 
+	/* Whoever copies it has this lock, and resumes it. */
+	r = backend_cut_lock(d->backend, v->id, &lock, e);
+	if (r)
+		return r == -EINPROGRESS ? 0 : r;
 	r = backend_use_list(d->backend, v->id, BACKEND_USE_STAGED, &list, &n, e);
 	free(list);
 	if (r || !n)
@@ -141,8 +169,6 @@ int csi_resume_leftovers(struct csi_driver *d, struct err *e)
 	bool more;
 	int r;
 
-	if (!backend_cut_idle(d->backend))
-		return 0;
 	r = backend_list(d->backend, NULL, 0, &list, &n, &more, e);
 	if (r)
 		return r;

@@ -8,6 +8,7 @@
 
 struct held {
 	struct held *next;
+	int fd; /* -1 = none */
 	char key[];
 };
 
@@ -15,6 +16,12 @@ struct csi_locks {
 	pthread_mutex_t lock;
 	struct held *first;
 };
+
+static void give_back(struct held *h)
+{
+	base_closep(&h->fd);
+	free(h);
+}
 
 struct csi_locks *csi_locks_new(void)
 {
@@ -33,7 +40,7 @@ void csi_locks_free(struct csi_locks *l)
 		return;
 	for (h = l->first; h; h = next) {
 		next = h->next;
-		free(h);
+		give_back(h);
 	}
 	pthread_mutex_destroy(&l->lock);
 	free(l);
@@ -46,6 +53,7 @@ int csi_locks_try(struct csi_locks *l, const char *key)
 
 	if (!h)
 		return -ENOMEM;
+	h->fd = -1;
 	memcpy(h->key, key, strlen(key) + 1);
 	pthread_mutex_lock(&l->lock);
 	for (const struct held *o = l->first; o; o = o->next)
@@ -61,6 +69,15 @@ int csi_locks_try(struct csi_locks *l, const char *key)
 	return r;
 }
 
+void csi_locks_keep(struct csi_locks *l, const char *key, int fd)
+{
+	pthread_mutex_lock(&l->lock);
+	for (struct held *h = l->first; h; h = h->next)
+		if (!strcmp(h->key, key))
+			h->fd = fd;
+	pthread_mutex_unlock(&l->lock);
+}
+
 void csi_locks_release(struct csi_locks *l, const char *key)
 {
 	struct held *gone = NULL;
@@ -73,5 +90,6 @@ void csi_locks_release(struct csi_locks *l, const char *key)
 			break;
 		}
 	pthread_mutex_unlock(&l->lock);
-	free(gone);
+	if (gone)
+		give_back(gone);
 }

@@ -147,7 +147,7 @@ static int heal_mapping(struct node_stage *s, struct err *e)
 	int r;
 
 	r = volume_query_status(&s->call->driver->env, s->volume.id, &st, e);
-	if (!r && st.dm.suspended && backend_cut_idle(s->call->driver->backend))
+	if (!r && st.dm.suspended) /* nobody copies it: we have its lock */
 		r = csi_resume_volume(s->call->driver, s->volume.id, e);
 	if (!r && st.key_in_keyring && !st.key_kept)
 		r = keep_key(s, e);

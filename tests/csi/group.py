@@ -7,7 +7,7 @@ import sys
 import time
 
 from lab import (CRYPTSETUP, FULL, MIB, Driver, Lab, block_cap, case, expect, mount_cap, pb, read_at, records, run, run_cases,
-                 source_snapshot, wait_for, write_at)
+                 small_state, source_snapshot, source_volume, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -101,6 +101,40 @@ def cut_short(lab):
     lab.c.fails("NOT_FOUND", "CreateVolumeGroupSnapshot", name="cut-short", source_volume_ids=[a.id, b.id])
     expect("images", [], os.listdir(f"{lab.driver.state}/snapshots"))
     lab.c.fails("NOT_FOUND", "GetVolumeGroupSnapshot", group_snapshot_id=g.group_snapshot_id)
+
+
+@case("a plain block volume that is staged can't be stopped: no group has it, no slow copy; alone and by reflink it goes")
+def unstoppable(lab):
+    v, w = lab.create(cap=block_cap(), encrypted=False, size=16 * MIB), lab.create()
+    write_at(v.up(), b"written by a pod")
+    w.up()
+    pause = {"pauseAllowed": "true"}
+    members = dict(name="unstoppable", source_volume_ids=[w.id, v.id])
+    assert "plain block volume" in lab.c.fails(REFUSED, "CreateVolumeGroupSnapshot", parameters=pause, **members)
+    assert "ACTIVE" in run("dmsetup", "info", w.id).stdout.decode()
+    expect("images", [], os.listdir(f"{lab.driver.state}/snapshots"))
+    expect("records", [], records(lab, "SELECT id FROM snapshots"))
+    s = lab.snapshot(v)
+    expect("in its snapshot", b"written by a pod", read_at(lab.driver.snapshot_image(s.snapshot_id), 16))
+    clone = lab.create(cap=v.cap, encrypted=False, size=16 * MIB, source=source_volume(v.id))
+    expect("in its clone", b"written by a pod", read_at(clone.image, 16))
+    v.down()
+    group(lab, [w, v], "unstoppable")
+
+    slow = Driver("slow", state=f"{small_state(lab, 'ext4', 300)}/state")
+    slow.start()
+    lab.on_clear.append(slow.stop)
+    inner = Lab(slow)
+    v = inner.create(cap=block_cap(), encrypted=False, size=16 * MIB)
+    v.up()
+    copy = dict(name="copy", volume_capabilities=[v.cap], parameters=pause, volume_content_source=source_volume(v.id))
+    for call, fields in (("CreateSnapshot", dict(source_volume_id=v.id, name="copy", parameters=pause)), ("CreateVolume", copy)):
+        assert "plain block volume" in slow.client.fails(REFUSED, call, **fields)
+    v.down()
+    inner.snapshot(v)
+    inner.create(cap=v.cap, encrypted=False, size=16 * MIB, source=source_volume(v.id))
+    why = inner.clear()
+    assert not why, why
 
 
 # ---- consistency ----

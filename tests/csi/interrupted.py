@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls that were cut short, records that are lost, two calls at one volume: what is left is finished or goes, and nothing is
 taken for what it isn't. A record is changed by hand where a kill between two steps would leave it so."""
+import contextlib
 import os
+import signal
 import sys
 
-from lab import (MIB, Driver, Lab, case, expect, fingerprint, pb, records, run_cases, source_snapshot, source_volume, still_there, used)
+from lab import (MIB, Driver, Lab, case, expect, fingerprint, in_background, pb, records, run, run_cases,
+                 small_state, source_snapshot, source_volume, still_there, used, wait_for)
 
 
 # ---- what a call left that was cut short ----
@@ -67,6 +70,88 @@ def cut_short(lab):
     lab.c.fails("NOT_FOUND", "CreateSnapshot", source_volume_id=v.id, name=name)
     expect("the snapshot's record", [], records(lab, "SELECT id FROM snapshots"))
     expect("its image", [], os.listdir(f"{lab.driver.state}/snapshots"))
+
+
+# ---- two operations at one volume ----
+
+@contextlib.contextmanager
+def stopped_in_copy(driver, call, **fields):
+    """A call of a driver's, its process stopped where an image is half-made; it goes on afterwards and has to succeed."""
+    half_made = f"{driver.state}/tmp"
+    join = in_background(getattr(driver.client, call), **fields)
+    try:
+        wait_for("a half-made image", 20, lambda: [f for f in os.listdir(half_made) if f.endswith(".new") and os.stat(f"{half_made}/{f}").st_blocks])
+        driver.process.send_signal(signal.SIGSTOP)
+        expect("half-made images", 1, len([f for f in os.listdir(half_made) if f.endswith(".new")]))
+        yield
+    finally:
+        driver.process.send_signal(signal.SIGCONT)
+        outcome = join()
+    expect(f"{call} in the end", "OK", outcome)
+
+
+@case("two processes at one volume: while one copies it the other neither stages, grows, copies nor deletes it, nor resumes it")
+def two_processes(lab):
+    folder = small_state(lab, "ext4", 2500)  # no reflinks: a copy takes its time
+    one, other = (Driver(name, state=f"{folder}/state", overprovision=200, **{"node-id": "n1"}) for name in ("one", "other"))
+    for d in (one, other):
+        d.start()
+        lab.on_clear.append(d.stop)
+    one.name = "n1"
+    inner = Lab(one)
+    v = inner.create(size=192 * MIB, parameters={"pauseAllowed": "true"})
+    with open(f"{v.up()}/data", "wb") as f:
+        for _ in range(160):
+            f.write(os.urandom(MIB))
+
+    def nothing_goes(c):
+        grown = pb.CapacityRange(required_bytes=256 * MIB)
+        for call, fields in (("NodeStageVolume", v.stage_fields()), ("NodeUnstageVolume", dict(volume_id=v.id, staging_target_path=v.staging)),
+                             ("NodeExpandVolume", dict(volume_id=v.id, volume_path=v.staging, capacity_range=grown)),
+                             ("ControllerExpandVolume", dict(volume_id=v.id, capacity_range=grown)), ("DeleteVolume", dict(volume_id=v.id)),
+                             ("ControllerPublishVolume", dict(volume_id=v.id, node_id="n1", volume_capability=v.cap)),
+                             ("CreateSnapshot", dict(source_volume_id=v.id, name="meanwhile")),
+                             ("CreateVolume", dict(name="meanwhile", volume_capabilities=[v.cap], parameters=clone["parameters"],
+                                                   volume_content_source=source_volume(v.id)))):
+            c.fails("ABORTED", call, **fields)
+    clone = dict(name="clone", volume_capabilities=[v.cap], parameters={"encrypted": "true", "pauseAllowed": "true"}, volume_content_source=source_volume(v.id))
+    cut = dict(source_volume_id=v.id, name="cut", parameters={"pauseAllowed": "true"})
+    for call, fields in (("CreateVolume", clone), ("CreateSnapshot", cut)):  # of a live volume
+        with stopped_in_copy(one, call, **fields):
+            nothing_goes(other.client)
+            other.restart()
+            assert "SUSPENDED" in run("dmsetup", "info", v.id).stdout.decode(), f"{call}: resumed by another process"
+        assert "ACTIVE" in run("dmsetup", "info", v.id).stdout.decode()
+    v.down()
+    for call, fields in (("CreateVolume", {**clone, "name": "clone-2"}), ("CreateSnapshot", {**cut, "name": "cut-2"})):
+        with stopped_in_copy(one, call, **fields):
+            nothing_goes(other.client)
+    # a source that is being restored isn't deleted; a second restore of it goes on beside the first
+    s = {e.snapshot.snapshot_id: e.snapshot for e in one.client.ListSnapshots().entries}
+    restore = dict(name="restored", volume_capabilities=[v.cap], parameters={"encrypted": "true"}, volume_content_source=source_snapshot(next(iter(s))))
+    with stopped_in_copy(one, "CreateVolume", **restore):
+        other.client.fails("ABORTED", "DeleteSnapshot", snapshot_id=next(iter(s)))
+        w = other.client.CreateVolume(**{**restore, "name": "restored-2"}).volume
+    for e in one.client.ListVolumes().entries:
+        if e.volume.volume_id != v.id:
+            one.client.DeleteVolume(volume_id=e.volume.volume_id)
+    assert w.volume_id not in str(one.client.ListVolumes())
+    # while a backup is written its volume is free
+    store = f"{folder}/store"
+    os.makedirs(store)
+    join = in_background(one.client.CreateSnapshot, source_volume_id=v.id, name="backup", parameters={"type": "bak", "backupDir": store})
+    wait_for("blocks in the store", 30, lambda: [f for _, _, files in os.walk(store) for f in files if len(f) > 32])
+    one.process.send_signal(signal.SIGSTOP)
+    try:
+        other.client.NodeStageVolume(**v.stage_fields())
+        other.client.NodeUnstageVolume(volume_id=v.id, staging_target_path=v.staging)
+    finally:
+        one.process.send_signal(signal.SIGCONT)
+    expect("the backup", "OK", join())
+    for e in one.client.ListSnapshots().entries:
+        one.client.DeleteSnapshot(snapshot_id=e.snapshot.snapshot_id)
+    why = inner.clear()
+    assert not why, why
 
 
 def main():

@@ -3,6 +3,7 @@
 take them, the kernel's view of them, and result lines."""
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ import re
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -530,6 +532,28 @@ def lab_loop(v):
 def records(lab, sql, *args):
     with contextlib.closing(sqlite3.connect(f"{lab.driver.state}/state.db", timeout=20)) as db, db:
         return db.execute(sql, args).fetchall()
+
+
+def small_state(lab, kind, mib):
+    """A folder of its own file system, for a state directory."""
+    image, folder = f"{SCRATCH}/csi/small.img", f"{SCRATCH}/small"
+    os.makedirs(folder, exist_ok=True)
+    run("truncate", "-s", f"{mib}M", image)
+    run(f"mkfs.{kind}", "-q", image)
+    run("mount", "-o", "loop", image, folder)
+    lab.on_clear.append(lambda: (run("umount", folder), os.unlink(image)))
+    return folder
+
+
+@contextlib.contextmanager
+def worked_on(state, key):
+    """As if another process of the node worked on this volume or snapshot."""
+    h = 0xcbf29ce484222325
+    for c in key.encode():
+        h = ((h ^ c) * 0x100000001b3) % (1 << 64)
+    with open(f"{state}/tmp/ids.lock", "a+b") as f:
+        fcntl.fcntl(f, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, h >> 2, 1, 0))
+        yield
 
 
 @contextlib.contextmanager

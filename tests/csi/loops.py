@@ -121,7 +121,7 @@ def lifecycle(lab):
     assert rss_after < rss + 4096, f"{rss_after - rss} KiB more"
     for v in list(volumes):
         v.delete()
-    expect("locks and half-made files", [], [f for f in os.listdir(f"{lab.driver.state}/tmp") if f != "cut.lock"])
+    expect("locks and half-made files", [], [f for f in os.listdir(f"{lab.driver.state}/tmp") if f != "ids.lock"])
     expect("images", [], os.listdir(f"{lab.driver.state}/volumes"))
 
 

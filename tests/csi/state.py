@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the driver tells of its state: volumes by state and use, orphans, what was cut short, where metrics are served."""
 import contextlib
-import fcntl
 import http.client
 import os
 import re
@@ -11,7 +10,7 @@ import sys
 import time
 
 from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, mount_cap, pb, run, run_cases, text_of,
-                 wait_for)
+                 wait_for, worked_on)
 
 PORT = 19810
 
@@ -132,15 +131,10 @@ def half_made(lab):
     for name in names:
         with open(f"{tmp}/{name}.new", "w", encoding="ascii"):
             pass
-    with open(f"{tmp}/{names[1]}.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with worked_on(lab.driver.state, names[1]):
         said = restart(lab)["repair"]
     expect("told of", [True], [f"{tmp}/{names[0]}.new" in f["message"] and f["level"] == "warning" for f in said])
     expect("left", [False, True], [os.path.exists(f"{tmp}/{name}.new") for name in names])
-    with open(f"{tmp}/cut.lock", "w", encoding="ascii") as lock:  # another process cuts a snapshot
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "repair" not in restart(lab)
-    assert os.path.exists(f"{tmp}/{names[1]}.new")
     expect("told of then", 1, len(restart(lab)["repair"]))
     assert not os.path.exists(f"{tmp}/{names[1]}.new")
 

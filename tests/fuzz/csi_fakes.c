@@ -354,10 +354,22 @@ WORK(__wrap_fs_query_usage, TEXT(path), UNUSED(struct fs_usage *, ret), struct e
 WORK(__wrap_fs_wipe_signatures, UNUSED(int, fd), UNUSED(bool, skip), UNUSED(size_t *, ret),
      struct err *e)
 
-bool backend_cut_idle(struct backend *b)
+int backend_lock(struct backend *b, const char *id, int *ret_fd, struct err *e)
 {
 	(void)b;
-	return true;
+	(void)id;
+	(void)e;
+	*ret_fd = -1;
+	return 0;
+}
+
+int backend_cut_lock(struct backend *b, const char *volume_id, int *fd, struct err *e)
+{
+	(void)b;
+	(void)volume_id;
+	(void)fd;
+	(void)e;
+	return 0;
 }
 
 int __wrap_fs_query_mount(const char *target, struct fs_mounted *ret, struct err *e);

@@ -2,36 +2,16 @@
 // luksFormat: options into struct volume_format; the questions before anything is lost.
 #include "cli.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 
 #include <cryptvol/fs.h>
 
-#define HEADER_FILE_BYTES (16 * 1024 * 1024)
-
-/* A detached header in a file that isn't there yet. *ret_made: undo it if the format fails. */
-static int make_header_file(struct cli *c, bool *ret_made)
+/* A detached header in a file that isn't there yet: it is made when all else is ready. */
+static bool header_is_new(const struct cli *c)
 {
 	const char *path = cli_text(c, OPT_HEADER);
-	_cleanup_close_ int fd = -1;
-	int r;
 
-	*ret_made = false;
-	if (!path || access(path, F_OK) == 0)
-		return 0;
-	r = cli_confirm(c, "Header file %s does not exist. It is going to be made.", path);
-	if (r)
-		return r;
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return err_sys(&c->err, -errno, "Cannot create header file %s", path);
-	if (ftruncate(fd, HEADER_FILE_BYTES)) {
-		r = -errno;
-		unlink(path);
-		return err_sys(&c->err, r, "Cannot create header file %s", path);
-	}
-	*ret_made = true;
-	return 0;
+	return path && access(path, F_OK) && errno == ENOENT;
 }
 
 static int warn_and_confirm(struct cli *c)
@@ -40,9 +20,15 @@ static int warn_and_confirm(struct cli *c)
 	struct fs_signatures found;
 	int r;
 
-	r = volume_probe(&c->env, device, &found, &c->err);
+	if (header_is_new(c)) {
+		found.n = 0;
+		r = cli_confirm(c, "Header file %s does not exist. It is going to be made.",
+				device);
+	} else {
+		r = cli_device_error(c, volume_probe(&c->env, device, &found, &c->err));
+	}
 	if (r)
-		return cli_device_error(c, r);
+		return r;
 	for (size_t i = 0; i < found.n && !cli_set(c, OPT_BATCH_MODE); i++)
 		cli_warn("WARNING: Device %s already contains a '%s' %s signature.", device,
 			 found.found[i].type,
@@ -128,18 +114,10 @@ static int format(struct cli *c, struct volume_format *f)
 int cmd_format(struct cli *c)
 {
 	struct volume_format f;
-	bool made;
 	int r;
 
 	r = cli_need_luks2(c);
 	if (!r)
 		r = fill(c, &f);
-	if (!r)
-		r = make_header_file(c, &made);
-	if (r)
-		return r;
-	r = format(c, &f);
-	if (r && made)
-		unlink(cli_text(c, OPT_HEADER));
-	return r;
+	return r ?: format(c, &f);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <endian.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -116,6 +117,18 @@ int base_spawn(const char *path, char *const *argv, char *const *envp,
 /** base_spawn_settle - after the close of a descriptor that claims a device: returns once no child
  * that is being started has a copy of it. */
 void base_spawn_settle(void);
+
+/* ---- signals ---- */
+struct base_signals {
+	sigset_t before;
+};
+/** base_signals_hold - SIGHUP, SIGINT, SIGQUIT and SIGTERM wait, in this thread, for
+ * base_signals_release; for a few steps that have to be done or undone together. May be nested. */
+void base_signals_hold(struct base_signals *ret);
+/** base_signals_came - does one wait that will end (or be handled by) the process at the release?
+ * One that was blocked before, or is ignored, doesn't count. */
+bool base_signals_came(const struct base_signals *s);
+void base_signals_release(const struct base_signals *s);
 
 /* ---- debug log ---- */
 /** log_set_debug - turn library debug messages on; @sink gets each line (no newline). NULL turns

@@ -24,8 +24,9 @@ struct formatting {
 	const struct volume_format *f;
 	struct block_device data;
 	struct block_device header_dev; /* where the header is detached */
-	bool detached, header_made;
-	uint64_t header_file_bytes; /* of a header file, as it was */
+	bool detached;
+	struct volume_new_file new_header; /* fd -1: it was there */
+	uint64_t header_file_bytes;	   /* of a header file, as it was */
 	struct luks_format luks;
 	struct luks_io io;
 };
@@ -65,27 +66,13 @@ static int open_data(struct formatting *x, struct err *e)
 	return 0;
 }
 
-/* A header file is made where there is none. */
-static int make_header_file(struct formatting *x, const char *path, struct err *e)
-{
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd >= 0) {
-		close(fd);
-		x->header_made = true;
-		return 0;
-	}
-	return errno == EEXIST ? 0 : err_sys(e, -errno, "header %s can't be made", path);
-}
-
 static void unmake_header_file(const struct formatting *x)
 {
-	if (x->header_made)
-		unlink(x->f->where.header);
-	else if (x->header_dev.regular_file)
+	if (x->new_header.fd < 0 && x->header_dev.regular_file)
 		(void)!ftruncate(x->header_dev.fd, (off_t)x->header_file_bytes);
 }
 
+/* A header file is made where there is none. */
 static int open_header(struct formatting *x, struct err *e)
 {
 	const char *path = x->f->where.header;
@@ -93,20 +80,21 @@ static int open_header(struct formatting *x, struct err *e)
 
 	if (!x->detached)
 		return 0;
-	r = make_header_file(x, path, e);
-	if (r)
-		return r;
-	r = block_open(path, BLOCK_EXCLUSIVE, &x->header_dev, e);
-	if (r) {
-		if (x->header_made)
-			unlink(path);
-		return err_wrap(e, r, "header");
+	if (access(path, F_OK)) {
+		r = volume_new_file_open(path, 0600, &x->new_header, e);
+		if (r)
+			return err_wrap(e, r, "header");
+		path = x->new_header.open_path;
 	}
+	r = block_open(path, BLOCK_EXCLUSIVE, &x->header_dev, e);
+	if (r)
+		return err_wrap(e, r, "header");
+	text_copy(x->header_dev.given, sizeof(x->header_dev.given), x->f->where.header);
 	x->header_file_bytes = x->header_dev.size_bytes; /* luks_format may let it grow */
 	if (!x->header_dev.readonly)
 		return 0;
 	block_close(&x->header_dev);
-	return err_set(e, -EROFS, "header %s is read-only", path);
+	return err_set(e, -EROFS, "header %s is read-only", x->f->where.header);
 }
 
 /* 1 MiB serves every device whose own unit divides it. */
@@ -238,6 +226,8 @@ static int format_volume(struct formatting *x, struct err *e)
 	if (r)
 		goto undo_header;
 	r = write_header(x, e);
+	if (!r && x->new_header.fd >= 0)
+		r = volume_new_file_name(&x->new_header, e);
 	if (!r)
 		goto close_header;
 
@@ -255,6 +245,7 @@ undo_data:
 int volume_format(const struct volume_env *env, const struct volume_format *f, struct err *e)
 {
 	_cleanup_free_ struct formatting *x = NULL;
+	int r;
 
 	if (!f->where.device)
 		return err_set(e, -EINVAL, "no device is named");
@@ -265,7 +256,11 @@ int volume_format(const struct volume_env *env, const struct volume_format *f, s
 	x->f = f;
 	x->luks = f->luks;
 	x->detached = f->where.header;
-	return format_volume(x, e);
+	x->new_header.fd = -1;
+	r = format_volume(x, e);
+	if (x->new_header.fd >= 0)
+		close(x->new_header.fd);
+	return r;
 }
 
 int volume_probe(const struct volume_env *env, const char *device, struct fs_signatures *ret,

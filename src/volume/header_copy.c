@@ -3,7 +3,6 @@
 #include "internal.h"
 
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -19,8 +18,7 @@ static bool all_zero(const char *p, size_t n)
 	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
 }
 
-/* Zeros stay holes in a file; on a device (@skip_zeros false) they are written. */
-static int copy_region(int from, int to, uint64_t bytes, bool skip_zeros, struct err *e)
+int volume_copy_region(int from, int to, uint64_t bytes, bool skip_zeros, struct err *e)
 {
 	_cleanup_free_ char *buf = malloc(COPY_BYTES);
 	int r = 0;
@@ -38,34 +36,22 @@ static int copy_region(int from, int to, uint64_t bytes, bool skip_zeros, struct
 	return r ?: io_fsync(to, e);
 }
 
-static int sync_parent(const char *file, struct err *e)
-{
-	_cleanup_free_ char *copy = strdup(file);
-	_cleanup_close_ int fd = -1;
-
-	if (!copy)
-		return err_set(e, -ENOMEM, "no memory for a path");
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd))
-		return err_sys(e, -errno, "the folder of %s can't be flushed", file);
-	return 0;
-}
-
 /* ---- backup ---- */
 
 static int write_backup(const struct volume_metadata *m, const char *file, struct err *e)
 {
-	_cleanup_close_ int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	uint64_t bytes = region_bytes(m->header);
+	struct volume_new_file n;
 	int r;
 
-	if (fd < 0)
-		return err_sys(e, -errno, "the header backup %s can't be made", file);
-	r = ftruncate(fd, (off_t)bytes) ? err_sys(e, -errno, "%s", file) : 0;
-	r = r ?: copy_region(m->io.fd, fd, bytes, true, e);
-	r = r ?: sync_parent(file, e);
+	/* As with cryptsetup: it isn't made to be written again. */
+	r = volume_new_file_open(file, 0400, &n, e);
 	if (r)
-		(void)!unlink(file);
+		return err_wrap(e, r, "header backup");
+	r = ftruncate(n.fd, (off_t)bytes) ? err_sys(e, -errno, "%s", file) : 0;
+	r = r ?: volume_copy_region(m->io.fd, n.fd, bytes, true, e);
+	r = r ?: volume_new_file_name(&n, e);
+	close(n.fd);
 	return r;
 }
 

@@ -122,6 +122,26 @@ int volume_live_matches(const struct volume_live *l, const struct luks_header *h
 /** volume_live_open_device - the device below, not exclusively, with its size of now. */
 int volume_live_open_device(const struct volume_live *l, struct block_device *ret, struct err *e);
 
+/* ---- files that hold a header (new_file.c) ---- */
+
+struct volume_new_file {
+	int fd;
+	const char *path; /* what it is going to be called */
+	unsigned int mode;
+	bool in_memory;	    /* the file system can't do without a name: copied there at the end */
+	char open_path[32]; /* by which it can be opened until then */
+};
+/** volume_new_file_open - a file without a name, for @path. The caller closes ret->fd: without
+ * volume_new_file_name nothing is left of it. */
+int volume_new_file_open(const char *path, unsigned int mode, struct volume_new_file *ret,
+			 struct err *e);
+/** volume_new_file_name - it is whole and flushed: give it its name (-EEXIST if another came
+ * first), and flush its folder. */
+int volume_new_file_name(struct volume_new_file *n, struct err *e);
+/** volume_copy_region - @bytes from one file's start to the other's, flushed. Zeros stay holes in a
+ * file; on a device (@skip_zeros false) they are written (header_copy.c). */
+int volume_copy_region(int from, int to, uint64_t bytes, bool skip_zeros, struct err *e);
+
 /* ---- verbs in files of their own ---- */
 
 int volume_refresh(const struct volume_env *env, const struct volume_open *o, int *ret_keyslot,

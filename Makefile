@@ -90,6 +90,11 @@ $(O)/%.o: %.c $(O)/flags.stamp
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CPPFLAGS_EXTRA) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# -O2 leaves the rounds' order of instructions as it found it: 20 % slower.
+ifeq ($(SAN),)
+$(O)/src/crypto/sha512_x86.o: CFLAGS_ALL += -O3
+endif
+
 # ---- library: an archive a room (tests link only what their room may use), one for all, and the shared object ----
 define room_rule
 $(O)/room_$(1).a: $$(patsubst %.c,$(O)/%.o,$$(wildcard src/$(1)/*.c))

@@ -69,6 +69,33 @@ static void sha256_compress(const union crypto_sha_state *from, const unsigned c
 	memcpy(out, o, sizeof(o));
 }
 
+static size_t sha256_rounds(const union crypto_sha_state *inner,
+			    const union crypto_sha_state *outer, struct crypto_pbkdf2_chain *chains,
+			    size_t n, uint32_t rounds)
+{
+	uint32_t u[2][8], sum[2][8];
+	be32 b[2][8];
+
+	if (n < 2 || !crypto_sha256_x86_has())
+		return 0;
+	for (unsigned int l = 0; l < 2; l++) {
+		memcpy(b[0], chains[l].block, sizeof(b[0]));
+		memcpy(b[1], chains[l].sum, sizeof(b[1]));
+		for (unsigned int i = 0; i < 8; i++) {
+			u[l][i] = be32_get(b[0][i]);
+			sum[l][i] = be32_get(b[1][i]);
+		}
+	}
+	crypto_sha256_x86_rounds(((const SHA256_CTX *)inner)->h, ((const SHA256_CTX *)outer)->h, u,
+				 sum, rounds);
+	for (unsigned int l = 0; l < 2; l++) {
+		for (unsigned int i = 0; i < 8; i++)
+			b[0][i] = be32_make(sum[l][i]);
+		memcpy(chains[l].sum, b[0], sizeof(b[0]));
+	}
+	return 2;
+}
+
 static void sha512_init(union crypto_sha_state *s)
 {
 	SHA512_Init((SHA512_CTX *)s);
@@ -97,13 +124,37 @@ static void sha512_compress(const union crypto_sha_state *from, const unsigned c
 	memcpy(out, o, sizeof(o));
 }
 
+static size_t sha512_rounds(const union crypto_sha_state *inner,
+			    const union crypto_sha_state *outer, struct crypto_pbkdf2_chain *chains,
+			    size_t n, uint32_t rounds)
+{
+	uint64_t from[2][8], u[8], sum[8];
+	be64 b[2][8];
+
+	if (n < 1 || !crypto_sha512_x86_has())
+		return 0;
+	memcpy(b[0], chains->block, sizeof(b[0]));
+	memcpy(b[1], chains->sum, sizeof(b[1]));
+	for (unsigned int i = 0; i < 8; i++) {
+		u[i] = be64_get(b[0][i]);
+		sum[i] = be64_get(b[1][i]);
+		from[0][i] = ((const SHA512_CTX *)inner)->h[i];
+		from[1][i] = ((const SHA512_CTX *)outer)->h[i];
+	}
+	crypto_sha512_x86_rounds(from[0], from[1], u, sum, rounds);
+	for (unsigned int i = 0; i < 8; i++)
+		b[0][i] = be64_make(sum[i]);
+	memcpy(chains->sum, b[0], sizeof(b[0]));
+	return 1;
+}
+
 static const struct crypto_sha sha_table[] = {
 	{ "sha256", SHA256_DIGEST_LENGTH, SHA256_CBLOCK, sha256_init, sha256_update, sha256_final,
-	  sha256_compress },
+	  sha256_compress, sha256_rounds },
 	{ "sha512", SHA512_DIGEST_LENGTH, SHA512_CBLOCK, sha512_init, sha512_update, sha512_final,
-	  sha512_compress },
-	{ "sha1", SHA_DIGEST_LENGTH, SHA_CBLOCK, sha1_init, sha1_update, sha1_final,
-	  sha1_compress },
+	  sha512_compress, sha512_rounds },
+	{ "sha1", SHA_DIGEST_LENGTH, SHA_CBLOCK, sha1_init, sha1_update, sha1_final, sha1_compress,
+	  NULL },
 };
 
 const struct crypto_sha *crypto_sha_find(const char *name)

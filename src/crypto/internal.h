@@ -43,6 +43,13 @@ union crypto_sha_state {
 	uint64_t align;
 	unsigned char room[224];
 };
+#define CRYPTO_SHA_BLOCK_MAX_BYTES 128
+/** One block of PBKDF2's output: U_i, padded as the second block of a message, and the sum so far.
+ */
+struct crypto_pbkdf2_chain {
+	unsigned char block[CRYPTO_SHA_BLOCK_MAX_BYTES];
+	uint64_t sum[CRYPTO_HASH_MAX_BYTES / 8];
+};
 struct crypto_sha {
 	const char *name;
 	size_t digest_bytes, block_bytes;
@@ -54,8 +61,28 @@ struct crypto_sha {
 	 */
 	void (*compress)(const union crypto_sha_state *from, const unsigned char *block,
 			 unsigned char *out);
+	/* The rounds of PBKDF2 by code of our own where the processor has what it needs. Returns
+	 * of how many of the @n chains it did them: 0 where it is no use. May be NULL. */
+	size_t (*rounds)(const union crypto_sha_state *inner, const union crypto_sha_state *outer,
+			 struct crypto_pbkdf2_chain *chains, size_t n, uint32_t rounds);
 };
 const struct crypto_sha *crypto_sha_find(const char *name);
+
+/*
+ * Side channels: none of these looks up a table by, branches on, or takes its time from what it
+ * hashes; they are additions, rotations and logic on whole words, and the processor's SHA
+ * instructions. libcrypto's compression functions are so too.
+ */
+
+/** crypto_sha512_x86_rounds - @u = HMAC(@u), @sum ^= @u, @rounds times; words in the processor's
+ * order. Needs _has. */
+bool crypto_sha512_x86_has(void);
+void crypto_sha512_x86_rounds(const uint64_t inner[8], const uint64_t outer[8], uint64_t u[8],
+			      uint64_t sum[8], uint32_t rounds);
+/** crypto_sha256_x86_rounds - the same for two chains at once. */
+bool crypto_sha256_x86_has(void);
+void crypto_sha256_x86_rounds(const uint32_t inner[8], const uint32_t outer[8], uint32_t u[2][8],
+			      uint32_t sum[2][8], uint32_t rounds);
 
 /** crypto_stack_wipe - overwrite the stack below the caller, where libraries left what they worked
  * on. */

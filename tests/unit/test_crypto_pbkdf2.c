@@ -4,6 +4,7 @@
 #include <cryptvol/crypto.h>
 #include <openssl/evp.h>
 
+#include "crypto/internal.h"
 #include "crypto_vectors.h"
 
 static int number;
@@ -60,6 +61,45 @@ static void pbkdf2_equals_libcrypto(void)
 	}
 }
 
+/* What other processors run: the loop over libcrypto's compression, and the other way round the
+ * code of our own where this processor has it. */
+static void pbkdf2_ways_agree(void)
+{
+	static const char *const hashes[] = { "sha1", "sha256", "sha512" };
+	_cleanup_secret_ struct secret *pass = NULL;
+	uint32_t seed[2];
+	int own = 0;
+
+	REQUIRE(!secret_random(300, &pass, NULL));
+	for (int i = 0; i < 600; i++) {
+		const char *name = hashes[i % 3];
+		const struct crypto_sha *best = crypto_sha_find(name);
+		struct crypto_sha plain = *best;
+		unsigned char a[3][200];
+		size_t len, salt_len;
+		uint32_t rounds;
+
+		REQUIRE(!crypto_random(seed, sizeof(seed), NULL));
+		REQUIRE(!crypto_random(pass->data, pass->cap, NULL));
+		pass->len = seed[0] % 300;
+		salt_len = seed[0] / 300 % 100;
+		rounds = 1 + seed[1] % 50;
+		len = 1 + seed[1] / 50 % 200;
+		plain.rounds = NULL;
+		memset(a, 0, sizeof(a));
+		CHECK_INT(PKCS5_PBKDF2_HMAC((char *)pass->data, (int)pass->len, pass->data,
+					    (int)salt_len, (int)rounds, EVP_get_digestbyname(name),
+					    (int)len, a[0]),
+			  1);
+		crypto_pbkdf2_sha(best, pass, pass->data, salt_len, rounds, a[1], len);
+		crypto_pbkdf2_sha(&plain, pass, pass->data, salt_len, rounds, a[2], len);
+		CHECK_MEM(a[1], a[0], sizeof(a[0]));
+		CHECK_MEM(a[2], a[0], sizeof(a[0]));
+		own += best->rounds != NULL;
+	}
+	CHECK_INT(own, 400);
+}
+
 static void pbkdf2_refused(void)
 {
 	_cleanup_secret_ struct secret *pass = vector_secret("616263");
@@ -81,6 +121,7 @@ int main(void)
 		check_report("pbkdf2_vectors");
 	}
 	RUN(pbkdf2_equals_libcrypto);
+	RUN(pbkdf2_ways_agree);
 	RUN(pbkdf2_refused);
 	return check_exit();
 }

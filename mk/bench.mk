@@ -10,4 +10,4 @@ $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
 
 .PHONY: bench-run
 bench-run: $(CLI) $(CSI) $(O)/bench/ratio
-	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
+	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 import csi
+import pbkdf2
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LAB = os.path.join(HERE, "..", "lab")
@@ -31,8 +32,8 @@ Row = collections.namedtuple("Row", "goal what wanted measured met")  # met None
 class Bench:
     """Programs, a scratch folder, and the rows so far."""
 
-    def __init__(self, ours, ratio, folder):
-        self.ours, self.ratio, self.folder = ours, ratio, folder
+    def __init__(self, ours, library, ratio, folder):
+        self.ours, self.library, self.ratio, self.folder = ours, library, ratio, folder
         self.rows = []
         self.passphrase = self.path("passphrase")
         with open(self.passphrase, "w", encoding="ascii") as f:
@@ -102,6 +103,18 @@ def written(bench, argv, path):
             if m and m.group(1) == path:
                 total += int(m.group(2))
     return total
+
+
+def g2(bench):
+    """The goals are for one block of output; a key of aes-xts-plain64 is two of SHA-256."""
+    for name, key_bytes, wanted in (("sha256", 32, 2.0), ("sha256", 64, 2.0), ("sha512", 64, 1.7)):
+        f = pbkdf2.measure(bench.library, name, key_bytes)
+        ratios = f.ratios("OpenSSL")
+        middle = ratios[len(ratios) // 2]
+        text = f"{middle:.2f}x ({ratios[len(ratios) // 10]:.2f} to {ratios[-1 - len(ratios) // 10]:.2f})"
+        if "libgcrypt" in f.seconds:
+            text += f", libgcrypt's {f.speed('ours') / f.speed('libgcrypt'):.1f}x"
+        bench.add("G2", f"PBKDF2-{name}, {key_bytes} bytes, against OpenSSL's call", f">= {wanted}x", text, middle >= wanted)
 
 
 def g3(bench):
@@ -197,26 +210,39 @@ def g9(bench):
               f"{text(0)} (cryptsetup {text(1)})", idle[0] == loaded[0])
 
 
-MEASURES = {"G3": g3, "G4": g4, "G5": g5, "G6": g6, "G9": g9}
+MEASURES = {"G2": g2, "G3": g3, "G4": g4, "G5": g5, "G6": g6, "G9": g9}
 
 
-def table(rows):
-    lines = ["| # | figure | goal | measured | verdict |", "|---|---|---|---|---|"]
-    for r in rows:
-        verdict = {True: "met", False: "**not met**", None: "not measured"}[r.met]
-        lines.append(f"| {r.goal} | {r.what} | {r.wanted} | {r.measured} | {verdict} |")
-    return "\n".join(lines) + "\n"
+HEAD = ["| # | figure | goal | measured | verdict |", "|---|---|---|---|---|"]
 
 
-def write_table(path, name, text_of_table):
-    """Between the markers of that name."""
-    begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
+def table(rows, before=""):
+    """Goals that weren't measured keep the rows that they had @before."""
+    verdicts = {True: "met", False: "**not met**", None: "not measured"}
+    lines = [f"| {r.goal} | {r.what} | {r.wanted} | {r.measured} | {verdicts[r.met]} |" for r in rows]
+    measured = {r.goal for r in rows}
+    lines += [line for line in before.splitlines()[len(HEAD):] if line.split("|")[1].strip() not in measured]
+    return "\n".join(HEAD + sorted(lines, key=lambda line: line.split("|")[1])) + "\n"
+
+
+def marked(text, name):
+    """What is before, between and behind the markers of that name."""
+    head, rest = text.split(f"<!-- {name} begin -->\n", 1)
+    middle, tail = rest.split(f"<!-- {name} end -->", 1)
+    return head, middle, tail
+
+
+def write_marked(path, name, new):
     with open(path, encoding="utf-8") as f:
-        text = f.read()
-    head, rest = text.split(begin, 1)
-    tail = rest.split(end, 1)[1]
+        head, _, tail = marked(f.read(), name)
     with open(path, "w", encoding="utf-8") as f:
-        f.write(f"{head}{begin}\n{text_of_table}{end}{tail}")
+        f.write(f"{head}<!-- {name} begin -->\n{new}<!-- {name} end -->{tail}")
+
+
+def write_rows(path, rows):
+    with open(path, encoding="utf-8") as f:
+        before = marked(f.read(), "bench")[1]
+    write_marked(path, "bench", table(rows, before))
 
 
 def measure_driver():
@@ -230,23 +256,22 @@ def measure_driver():
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--ours", required=True, help="the command cryptvol")
+    p.add_argument("--library", required=True, help="libcryptvol.so")
     p.add_argument("--ratio", required=True, help="the measuring program")
-    p.add_argument("--write", help="put the table between this file's markers")
+    p.add_argument("--write", help="put what was measured between this file's markers; other goals keep their rows")
     p.add_argument("only", nargs="*", choices=[[], *MEASURES, "CSI"], help="the goals to measure (all)")
     a = p.parse_args()
-    if a.write and a.only:
-        p.error("only the whole table is written")
     with tempfile.TemporaryDirectory(prefix="cryptvol-bench-") as folder:
-        bench = Bench(os.path.abspath(a.ours), os.path.abspath(a.ratio), folder)
+        bench = Bench(os.path.abspath(a.ours), os.path.abspath(a.library), os.path.abspath(a.ratio), folder)
         for name, measure in MEASURES.items():
             if not a.only or name in a.only:
                 measure(bench)
     print(f"{sum(r.met is True for r in bench.rows)} of {len(bench.rows)} figures reach their goal")
     driver = measure_driver() if not a.only or "CSI" in a.only else ""
     if a.write:
-        write_table(a.write, "bench", table(bench.rows))
+        write_rows(a.write, bench.rows)
         if driver:
-            write_table(a.write, "csi", driver)
+            write_marked(a.write, "csi", driver)
     return 0 if driver is not None and all(r.met is not None for r in bench.rows) else 1
 
 

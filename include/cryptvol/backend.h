@@ -61,9 +61,13 @@ struct backend_volume {
 	struct backend_pin pin;
 	uint32_t access_modes; /* bit per CSI access mode of the capabilities at creation */
 	int64_t created_seconds;
-	bool adopted; /* found as an image after the records were lost */
+	bool adopted; /* found as an image after the records were lost, and not staged since:
+			 encrypted, header, fs_type, block and parameters aren't known */
 };
 void backend_volume_clear(struct backend_volume *v);
+/** backend_check_known - -EUCLEAN: the volume was adopted, and nobody has said yet what it is. It
+ * is neither grown nor copied before. */
+int backend_check_known(const struct backend_volume *v, struct err *e);
 
 struct backend_snapshot {
 	char id[BACKEND_ID_MAX], name[BACKEND_ID_MAX], volume_id[BACKEND_ID_MAX],
@@ -180,6 +184,9 @@ int backend_set_fs(struct backend *b, const char *id, enum backend_format f, con
 int backend_set_pin(struct backend *b, const char *id, const struct backend_pin *pin,
 		    struct err *e);
 int backend_set_mutable(struct backend *b, const char *id, const char *json, struct err *e);
+/** backend_set_known - an adopted volume was staged: encrypted, block, fs_type, parameters, size
+ * and header of @v are its. It stays one that is opened only. */
+int backend_set_known(struct backend *b, const struct backend_volume *v, struct err *e);
 /** backend_grow - record and image to the new size (space accounted); success where it is that big.
  */
 int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct err *e);

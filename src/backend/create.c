@@ -30,6 +30,8 @@ static int inherit(struct backend *b, const struct backend_create *c,
 		v->header_bytes = snap->header_bytes;
 	} else {
 		r = volume_row_by(b, "id", c->source_id, &src, &st, e);
+		if (!r && (r = backend_check_known(&src, e)))
+			backend_volume_clear(&src);
 		if (r)
 			return r;
 		v->pin = src.pin;
@@ -335,6 +337,8 @@ static int check_unused(struct backend *b, const char *id, struct err *e)
 
 static int remove_volume(struct backend *b, const struct backend_volume *v, struct err *e)
 {
+	/* Nobody knows whether an adopted one has key slots. */
+	uint64_t header = v->adopted ? BACKEND_HEADER_BYTES : v->header_bytes;
 	int r;
 
 	r = backend_detach(b, v->id, e);
@@ -343,7 +347,7 @@ static int remove_volume(struct backend *b, const struct backend_volume *v, stru
 	state_lock(b);
 	r = volume_row_state(b, v->id, RECORD_DELETING, e);
 	state_unlock(b);
-	r = r ?: image_delete(b, false, v->id, v->header_bytes, e);
+	r = r ?: image_delete(b, false, v->id, header, e);
 	r = r ?: backend_header_forget(b, v->id, e);
 	if (r)
 		return r;
@@ -425,6 +429,11 @@ int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct 
 	r = backend_get(b, id, &v, e);
 	if (r)
 		return r;
+	r = backend_check_known(&v, e);
+	if (r) {
+		backend_volume_clear(&v);
+		return r;
+	}
 	/* The record first, with a mark beside it: an image that is shorter than its record is
 	 * grown at the next call; one without the mark has lost its end. */
 	if (size_bytes > v.size_bytes)

@@ -43,7 +43,8 @@ static int fill_snapshot(struct backend *b, const struct backend_cut *c, const c
 	r = r ?: backend_get(b, volume_id, &v, e);
 	if (r)
 		return r;
-	if (v.format == BACKEND_FORMATTING || v.fs_format == BACKEND_FORMATTING)
+	r = backend_check_known(&v, e);
+	if (!r && (v.format == BACKEND_FORMATTING || v.fs_format == BACKEND_FORMATTING))
 		r = err_set(e, -EBUSY, "volume \"%s\" is just being formatted for the first time",
 			    volume_id);
 	s->kind = c->kind;

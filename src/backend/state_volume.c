@@ -247,3 +247,27 @@ int backend_set_mutable(struct backend *b, const char *id, const char *json, str
 	state_unlock(b);
 	return changed(r, n, id, e);
 }
+
+int backend_check_known(const struct backend_volume *v, struct err *e)
+{
+	return v->adopted ? err_set(e, -EUCLEAN,
+				    "the records of volume \"%s\" were lost, and what it holds is "
+				    "seen when it is staged: stage it once",
+				    v->id)
+			  : 0;
+}
+
+int backend_set_known(struct backend *b, const struct backend_volume *v, struct err *e)
+{
+	int r, n = 0;
+
+	state_lock(b);
+	r = state_run(b, &n, e,
+		      "UPDATE volumes SET encrypted=?, block=?, fs_type=?, parameters=?, size=?, "
+		      "header=?, fs_bytes=MIN(fs_bytes, ?), adopted=0 WHERE id=? AND state=1",
+		      "iittiiit", (int64_t)v->encrypted, (int64_t)v->block, v->fs_type,
+		      v->parameters, (int64_t)v->size_bytes, (int64_t)v->header_bytes,
+		      (int64_t)v->size_bytes, v->id);
+	state_unlock(b);
+	return changed(r, n, v->id, e);
+}

@@ -190,12 +190,23 @@ static const struct {
 	{ "backupDir", IN(CSI_CLASS_SNAPSHOT), set_backup_dir },
 };
 
+/* The row of a parameter; ARRAY_SIZE(rows): there is none. */
+static size_t row_of(const char *key, enum csi_class_use use)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(rows) && !(!strcmp(rows[i].name, key) && (rows[i].uses & IN(use))))
+		i++;
+	return i;
+}
+
 static int set_one(const struct csi_map_entry *en, enum csi_class_use use, struct csi_class *c,
 		   struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (!strcmp(rows[i].name, en->key) && (rows[i].uses & IN(use)))
-			return rows[i].set(en->key, en->value, c, e);
+	size_t i = row_of(en->key, use);
+
+	if (i < ARRAY_SIZE(rows))
+		return rows[i].set(en->key, en->value, c, e);
 	/* The CO's own: names and namespaces of Secrets, metadata of the claim, identity of the
 	 * provisioner. */
 	if (!strncmp(en->key, "csi.storage.k8s.io/", 19) ||
@@ -216,6 +227,20 @@ int csi_class_change(struct csi_map m, enum csi_class_use use, struct csi_class 
 			return r;
 	}
 	*c = changed;
+	return 0;
+}
+
+int csi_class_keep(struct csi_arena *a, struct csi_map m, enum csi_class_use use,
+		   struct csi_map *ret, struct err *e)
+{
+	struct csi_map kept = { csi_arena_alloc(a, (m.n + 1) * sizeof(*kept.entries)), 0 };
+
+	if (!kept.entries)
+		return err_set(e, -ENOMEM, "no memory for the parameters");
+	for (size_t i = 0; i < m.n; i++)
+		if (row_of(m.entries[i]->key, use) < ARRAY_SIZE(rows))
+			kept.entries[kept.n++] = m.entries[i];
+	*ret = kept;
 	return 0;
 }
 

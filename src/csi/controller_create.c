@@ -146,6 +146,7 @@ static enum csi_code check_snapshot_source(struct csi_call *call, struct request
 static enum csi_code check_volume_source(struct csi_call *call, struct request *q)
 {
 	struct backend_volume v = { .size_bytes = 0 };
+	struct err e = { 0 };
 	enum csi_code code;
 
 	q->source = BACKEND_SOURCE_VOLUME;
@@ -158,7 +159,9 @@ static enum csi_code check_volume_source(struct csi_call *call, struct request *
 	code = csi_get_volume(call, q->source_id, &v);
 	if (code)
 		return code;
-	code = check_source_like(call, q, v.encrypted, v.block, v.fs_type, v.size_bytes);
+	if (backend_check_known(&v, &e))
+		code = csi_fail_err(call, &e, "volume_content_source");
+	code = code ?: check_source_like(call, q, v.encrypted, v.block, v.fs_type, v.size_bytes);
 	backend_volume_clear(&v);
 	return code;
 }

@@ -209,6 +209,10 @@ static enum csi_code expand(struct csi_call *call, const Csi__V1__ControllerExpa
 		e.code = -EINVAL;
 		return csi_fail_err(call, &e, "ControllerExpandVolume");
 	}
+	if (backend_check_known(&v, &e)) {
+		backend_volume_clear(&v);
+		return csi_fail_err(call, &e, "ControllerExpandVolume");
+	}
 	if (q->volume_capability && cap.block != v.block) {
 		backend_volume_clear(&v);
 		return csi_fail(call, CSI_INVALID_ARGUMENT,

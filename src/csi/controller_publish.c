@@ -105,7 +105,7 @@ enum csi_code csi_controller_publish(struct csi_call *call)
 		return code;
 	code = csi_get_volume(call, q->volume_id, &v);
 	code = code ?: check_node(call, q->node_id);
-	if (!code && cap.block != v.block)
+	if (!code && !v.adopted && cap.block != v.block)
 		code = csi_fail(call, CSI_INVALID_ARGUMENT,
 				"volume_capability: the volume is a %s volume",
 				v.block ? "block" : "mount");
@@ -170,6 +170,8 @@ static const char *refusal(const Csi__V1__ValidateVolumeCapabilitiesRequest *q,
 
 	if (csi_caps_parse(q->volume_capabilities, q->n_volume_capabilities, &cap, &modes, e))
 		return err_text(e);
+	if (v->adopted)
+		return NULL; /* the first stage shows it */
 	if (cap.block != v->block)
 		return v->block ? "the volume is a block volume" : "the volume is a mount volume";
 	if (*cap.fs_type && strcmp(cap.fs_type, v->fs_type) != 0)

@@ -39,8 +39,7 @@ static int grow_mapping(struct csi_call *call, const struct backend_volume *v,
 			const struct csi_keys *keys, struct err *e)
 {
 	struct volume_key k = { .passphrase = keys->value, .keyslot = LUKS_ANY };
-	struct volume_resize rs = { .size_sectors =
-					    v->adopted ? 0 : v->size_bytes / SECTOR_SIZE_BYTES };
+	struct volume_resize rs = { .size_sectors = v->size_bytes / SECTOR_SIZE_BYTES };
 	bool needs;
 	int r;
 
@@ -110,7 +109,8 @@ static enum csi_code expand(struct csi_call *call, const Csi__V1__NodeExpandVolu
 	code = csi_get_volume(call, q->volume_id, &v);
 	if (code)
 		return code;
-	r = find_path(call, q->volume_id, q->volume_path, &e);
+	r = backend_check_known(&v, &e);
+	r = r ?: find_path(call, q->volume_id, q->volume_path, &e);
 	if (r == -ENOENT)
 		code = csi_fail(call, CSI_NOT_FOUND, "volume \"%s\" isn't at %s", q->volume_id,
 				q->volume_path);

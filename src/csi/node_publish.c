@@ -200,8 +200,11 @@ static enum csi_code source_of(struct csi_call *call, const Csi__V1__NodePublish
 		code = csi_get_volume(call, q->volume_id, &v);
 		if (code)
 			return code;
-		if (v.adopted)
-			v.encrypted = class.encrypted;
+	}
+	r = backend_check_known(&v, &e);
+	if (r) {
+		backend_volume_clear(&v);
+		return csi_fail_err(call, &e, "NodePublishVolume");
 	}
 	if (!cap->block) {
 		r = text_copy(ret, 4096, q->staging_target_path);

@@ -172,7 +172,36 @@ static void undo(struct node_stage *s)
 		(void)!backend_use_drop(b, s->volume.id, BACKEND_USE_STAGED, s->staging, NULL);
 }
 
-static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
+/* An adopted volume that could be staged: now it is known what it holds, and its record says so. */
+static int settle(struct node_stage *s, struct csi_map context, struct err *e)
+{
+	struct backend_volume v = s->volume;
+	struct fs_mounted m = { .type = "" };
+	struct csi_map kept;
+	int r;
+
+	v.block = s->cap.block;
+	v.header_bytes = v.encrypted ? v.pin.data_offset_bytes : 0;
+	v.size_bytes -= v.header_bytes; /* so far the image's */
+	v.fs_type[0] = '\0';
+	if (!v.block)
+		r = fs_query_mount(s->staging, &m, e)
+			    ?: text_copy(v.fs_type, sizeof(v.fs_type), m.type);
+	else
+		r = 0;
+	r = r ?: csi_class_keep(s->call->arena, context, CSI_CLASS_CONTEXT, &kept, e);
+	if (r)
+		return r;
+	r = csi_map_json(kept, &v.parameters, e);
+	if (r)
+		return r;
+	r = backend_set_known(s->call->driver->backend, &v, e);
+	free(v.parameters);
+	return r;
+}
+
+static enum csi_code stage(struct node_stage *s, const struct backend_use *use,
+			   struct csi_map context)
 {
 	struct backend *b = s->call->driver->backend;
 	struct err e = { 0 };
@@ -189,6 +218,8 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use)
 		code = node_mount(s);
 		csi_metrics_phase(s->call->driver->metrics, "mount", node_now() - t);
 	}
+	if (!code && s->volume.adopted && settle(s, context, &e))
+		code = csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	if (code)
 		undo(s);
 	return code;
@@ -208,6 +239,7 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 {
 	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
 	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
+	struct csi_map context = csi_map(q->volume_context, q->n_volume_context);
 	struct csi_cap staged_cap = *cap;
 	enum csi_code code;
 
@@ -222,11 +254,11 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	 * may be another pod's. */
 	staged_cap.mount_group = "";
 	csi_cap_text(&staged_cap, use->cap);
-	code = find_volume(s, q->volume_id, csi_map(q->volume_context, q->n_volume_context));
+	code = find_volume(s, q->volume_id, context);
 	code = code ?: check_cap(s);
 	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));
 	code = code ?: check_staged(s, use);
-	code = code ?: stage(s, use);
+	code = code ?: stage(s, use, context);
 	csi_keys_clear(&s->keys);
 	if (!s->is_static)
 		backend_volume_clear(&s->volume);

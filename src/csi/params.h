@@ -54,6 +54,11 @@ enum csi_class_use { CSI_CLASS_VOLUME, CSI_CLASS_CONTEXT, CSI_CLASS_SNAPSHOT, CS
 /** csi_class_parse - -EINVAL names the parameter. Unknown names are refused, but for the CO's own
  * (csi.storage.k8s.io/...). */
 int csi_class_parse(struct csi_map m, enum csi_class_use use, struct csi_class *ret, struct err *e);
+/** csi_class_keep - the entries of @m that csi_class_parse knows, without the CO's own; in the
+ * arena.
+ */
+int csi_class_keep(struct csi_arena *a, struct csi_map m, enum csi_class_use use,
+		   struct csi_map *ret, struct err *e);
 /** csi_class_change - the same over what is there: only what the map names changes, to off as well
  * as to on; nothing where it fails. */
 int csi_class_change(struct csi_map m, enum csi_class_use use, struct csi_class *c, struct err *e);

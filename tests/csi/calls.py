@@ -4,7 +4,7 @@ names, pages. What no library would encode is in wire.py."""
 import os
 import sys
 
-from lab import (GIB, HEADER, MIB, SCRATCH, Client, Driver, Failed, Lab, Mode, block_cap, case, expect, mount_cap, pb, run,
+from lab import (GIB, HEADER, MIB, SCRATCH, Client, Driver, Failed, Lab, Mode, block_cap, case, expect, lose_records, mount_cap, pb, run,
                  run_cases, secret, source_snapshot, source_volume)
 
 RANGE = pb.CapacityRange
@@ -312,11 +312,7 @@ def modify_off(lab):
     expect("less what was modified", (False, True), flags(v))
     lab.c.ControllerModifyVolume(volume_id=v.id, mutable_parameters={"discard": "true"})
     expect("on again", (True, True), flags(v))
-    lab.driver.stop()
-    for f in ("state.db", "state.db-wal", "state.db-shm"):
-        if os.path.exists(f"{lab.driver.state}/{f}"):
-            os.unlink(f"{lab.driver.state}/{f}")
-    lab.driver.start()
+    lose_records(lab)
     expect("adopted, by its context", (True, True), flags(v))
     lab.c.ControllerModifyVolume(volume_id=v.id, mutable_parameters={"discard": "false"})
     expect("adopted, modified", (False, True), flags(v))

@@ -6,8 +6,11 @@ import os
 import signal
 import sys
 
-from lab import (MIB, Driver, Lab, case, expect, fingerprint, in_background, pb, records, run, run_cases,
-                 small_state, source_snapshot, source_volume, still_there, used, wait_for)
+from lab import (CRYPTSETUP, HEADER, MIB, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background, lab_loop,
+                 lose_records, mount_cap, pb, read_at, records, run, run_cases, small_state, source_snapshot, source_volume, still_there,
+                 used, wait_for, write_at)
+
+REFUSED = "FAILED_PRECONDITION"
 
 
 # ---- what a call left that was cut short ----
@@ -70,6 +73,81 @@ def cut_short(lab):
     lab.c.fails("NOT_FOUND", "CreateSnapshot", source_volume_id=v.id, name=name)
     expect("the snapshot's record", [], records(lab, "SELECT id FROM snapshots"))
     expect("its image", [], os.listdir(f"{lab.driver.state}/snapshots"))
+
+
+@case("the records are lost: adopted volumes grow and are copied from their first stage on, and their key slots are erased")
+def adopted(lab):
+    def create(**kw):
+        return lab.create(parameters={"discard": "true", **kw.pop("parameters", {})}, **kw)
+    xfs = {"cap": mount_cap("xfs"), "size": 320 * MIB}
+    volumes = [create(), create(**xfs), create(encrypted=False, parameters={"discard": "false"}), create(cap=block_cap())]
+    for v in volumes:
+        v.up()
+        if v.is_block:
+            write_at(v.target(), b"data that must survive")
+        else:
+            with open(f"{v.target()}/data", "w", encoding="ascii") as f:
+                f.write("data that must survive")
+        v.down()
+    lose_records(lab)
+    sizes = {v.id: os.path.getsize(v.image) - (HEADER if v.secrets else 0) for v in volumes}
+    for v in volumes:
+        copy = dict(name="too-early", volume_capabilities=[v.cap], parameters={"encrypted": "true"} if v.secrets else {},
+                    volume_content_source=source_volume(v.id))
+        more = pb.CapacityRange(required_bytes=2 * sizes[v.id])
+        early = [("ControllerExpandVolume", dict(volume_id=v.id, capacity_range=more)),
+                 ("ControllerExpandVolume", dict(volume_id=v.id, capacity_range=more, volume_capability=v.cap)),
+                 ("NodeExpandVolume", dict(volume_id=v.id, volume_path=v.target(), capacity_range=more)),
+                 ("NodePublishVolume", dict(volume_id=v.id, staging_target_path=v.staging, target_path=v.target(), volume_capability=v.cap)),
+                 ("CreateSnapshot", dict(source_volume_id=v.id, name="too-early")), ("CreateVolume", copy),
+                 ("CreateVolumeGroupSnapshot", dict(name="too-early", source_volume_ids=[v.id]))]
+        for call, fields in early:
+            assert "stage it once" in lab.c.fails(REFUSED, call, **fields), call
+        assert lab.c.ValidateVolumeCapabilities(volume_id=v.id, volume_capabilities=[v.cap]).HasField("confirmed")
+    expect("copies", [[], sorted(v.id + ".img" for v in volumes)],
+           [sorted(os.listdir(f"{lab.driver.state}/{d}")) for d in ("snapshots", "volumes")])
+    for v in volumes:
+        v.up()
+        expect("its size", sizes[v.id], {e.volume.volume_id: e.volume.capacity_bytes for e in lab.c.ListVolumes().entries}[v.id])
+        s = lab.snapshot(v)
+        expect("the snapshot's size", sizes[v.id], s.size_bytes)
+        for source in (source_snapshot(s.snapshot_id), source_volume(v.id)):
+            w = lab.create(cap=v.cap, size=sizes[v.id], encrypted=bool(v.secrets), secrets=v.secrets, source=source)
+            w.up()
+            if v.is_block:
+                expect("in the copy", b"data that must survive", read_at(w.target(), 22))
+            else:
+                expect("in the copy", "data that must survive", open(f"{w.target()}/data", encoding="ascii").read())
+            w.down()
+            w.delete()
+        other = dict(name="other", volume_capabilities=[v.cap], parameters={} if v.secrets else {"encrypted": "true"},
+                     volume_content_source=source_snapshot(s.snapshot_id))
+        assert "the source is" in lab.c.fails("INVALID_ARGUMENT", "CreateVolume", **other)
+        bigger, blocks = sizes[v.id] + 64 * MIB, os.statvfs(v.target()).f_blocks
+        v.expand(bigger)
+        expect("its device", bigger, device_bytes(v.mapper if v.secrets else lab_loop(v)))
+        if not v.is_block:
+            now = os.statvfs(v.target())
+            assert (now.f_blocks - blocks) * now.f_frsize > 32 * MIB, "its file system didn't grow"
+        v.down()
+        v.up()  # by its record from now on
+        assert not v.secrets or b"allow_discards" in run("dmsetup", "table", v.id).stdout
+        v.down()
+    # opened only, as before
+    head = read_at(volumes[0].image, HEADER)
+    write_at(volumes[0].image, bytes(HEADER))
+    assert "no LUKS header" in volumes[0].stage_fails(REFUSED)
+    expect("the header", b"", volumes[0].header().strip(b"\0"))
+    write_at(volumes[0].image, head)
+    # nothing opens what was deleted, though it wasn't staged since
+    lose_records(lab)
+    v, kept = volumes[0], f"{lab.driver.state}/kept.img"
+    os.link(v.image, kept)
+    v.delete()
+    assert run(CRYPTSETUP, "luksOpen", "--test-passphrase", "--key-file", "-", kept, check=False,
+               stdin=v.secrets["CRYPTO_KEY_VALUE"].encode()).returncode
+    assert len(read_at(kept, HEADER).strip(b"\0")) > MIB // 2
+    os.unlink(kept)
 
 
 # ---- two operations at one volume ----

@@ -545,6 +545,14 @@ def small_state(lab, kind, mib):
     return folder
 
 
+def lose_records(lab):
+    lab.driver.stop()
+    for f in os.listdir(lab.driver.state):
+        if f.startswith("state.db"):
+            os.unlink(f"{lab.driver.state}/{f}")
+    lab.driver.start()
+
+
 @contextlib.contextmanager
 def worked_on(state, key):
     """As if another process of the node worked on this volume or snapshot."""

@@ -12,20 +12,10 @@ import sys
 import time
 
 from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, find_bytes,
-                 fingerprint, loop_of, mappings, mount_cap, mounted, pb, read_at, records, run, run_cases, secret,
+                 fingerprint, lab_loop, loop_of, lose_records, mappings, mount_cap, mounted, pb, read_at, records, run, run_cases, secret,
                  source_snapshot, source_volume, still_there, text_of, used, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
-
-
-def loop_over(v):
-    """The loop device over the volume's image, whatever its name for the image is."""
-    want = os.stat(v.image)
-    for line in run("losetup", "-n", "-l", "-O", "NAME,BACK-INO").stdout.decode().splitlines():
-        name, inode = line.split()
-        if int(inode) == want.st_ino:
-            return name
-    raise AssertionError("no loop device")
 
 
 def untouched(lab, v, code, says, secrets=None):
@@ -147,11 +137,7 @@ def read_error(lab):
 def records_lost(lab):
     v, plain = used(lab), used(lab, encrypted=False)
     blank, blank_plain = lab.create(), lab.create(encrypted=False)
-    lab.driver.stop()
-    for f in os.listdir(lab.driver.state):
-        if f.startswith("state.db"):
-            os.unlink(f"{lab.driver.state}/{f}")
-    lab.driver.start()
+    lose_records(lab)
     expect("volumes", sorted(x.id for x in (v, plain, blank, blank_plain)),
            sorted(e.volume.volume_id for e in lab.c.ListVolumes().entries))
     untouched(lab, blank, REFUSED, "no LUKS header")
@@ -336,7 +322,7 @@ def namespaces(lab):
     other = f"{lab.kubelet}/elsewhere"
     os.makedirs(other, exist_ok=True)
     run("unshare", "-m", "sh", "-c", f"mount --bind {lab.driver.state} {other} && losetup --direct-io=on -f {other}/volumes/{v.id}.img")
-    names = text_of(f"/sys/block/{os.path.basename(loop_over(v))}/loop/backing_file").strip()
+    names = text_of(f"/sys/block/{os.path.basename(lab_loop(v))}/loop/backing_file").strip()
     assert not os.path.exists(names), f"{names} is a path here too"
     v.stage()
     with open(f"{v.staging}/data", "w", encoding="ascii") as f:

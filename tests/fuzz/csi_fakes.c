@@ -55,6 +55,8 @@ static int fill(const char *id, bool encrypted, bool block, struct backend_volum
 
 int backend_get(struct backend *b, const char *id, struct backend_volume *ret, struct err *e)
 {
+	int r;
+
 	(void)b;
 	if (!strcmp(id, FAKE_ENCRYPTED))
 		return fill(id, true, false, ret);
@@ -62,8 +64,14 @@ int backend_get(struct backend *b, const char *id, struct backend_volume *ret, s
 		return fill(id, false, true, ret);
 	if (strcmp(id, FAKE_ADOPTED) != 0)
 		return unknown(e);
+	r = fill(id, true, false, ret);
 	ret->adopted = true;
-	return fill(id, true, false, ret);
+	return r;
+}
+
+int backend_check_known(const struct backend_volume *v, struct err *e)
+{
+	return v->adopted ? err_set(e, -EUCLEAN, "stage it once") : 0;
 }
 
 int backend_finish_create(struct backend *b, const char *name, struct backend_volume *ret,
@@ -317,6 +325,7 @@ WORK(backend_set_fs, B, ID, UNUSED(enum backend_format, f), TEXT(nonce), UNUSED(
      struct err *e)
 WORK(backend_set_pin, B, ID, UNUSED(const struct backend_pin *, pin), struct err *e)
 WORK(backend_set_mutable, B, ID, TEXT(json), struct err *e)
+WORK(backend_set_known, B, UNUSED(const struct backend_volume *, v), struct err *e)
 WORK(backend_grow, B, ID, UNUSED(uint64_t, size_bytes), struct err *e)
 WORK(backend_attach, B, ID, UNUSED(bool, readonly), UNUSED(char *, ret_path), struct err *e)
 WORK(backend_refresh, B, ID, struct err *e)

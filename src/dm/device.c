@@ -140,11 +140,26 @@ static void create_undo(struct dm_control *c, const char *name, enum dm_udev_mod
 		(void)dm_remove(c, name, true, udev, NULL);
 }
 
+/* What stands between an empty mapping and one that works. */
+static int create_fill(struct dm_control *c, const char *name, const struct dm_table *t,
+		       struct dm_request *load, uint32_t device_flags, enum dm_udev_mode udev,
+		       struct err *e)
+{
+	int r = dm_request_run(c, load, DM_TABLE_LOAD);
+
+	if (r)
+		return dm_load_failed(c, r, name, t, e);
+	if (t->readonly)
+		device_flags |= DM_DEVICE_READONLY;
+	return dm_resume(c, name, device_flags, udev, e);
+}
+
 int dm_create(struct dm_control *c, const char *name, const char *uuid, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e)
 {
 	_cleanup_request_ struct dm_request load = { 0 };
 	struct dm_table table = *t;
+	struct base_signals held;
 	int r;
 
 	r = dm_name_valid(name, e);
@@ -154,25 +169,23 @@ int dm_create(struct dm_control *c, const char *name, const char *uuid, const st
 	r = dm_load_request(c, name, &table, &load, e);
 	if (r)
 		return r;
+	base_signals_hold(&held);
 	r = create_empty(c, name, uuid, e);
-	if (r)
-		return r;
-	r = dm_request_run(c, &load, DM_TABLE_LOAD);
-	if (r)
-		r = dm_load_failed(c, r, name, &table, e);
-	else
-		r = dm_resume(c, name,
-			      table.readonly ? device_flags | DM_DEVICE_READONLY : device_flags,
-			      udev, e);
-	if (r)
-		create_undo(c, name, udev);
+	if (!r) {
+		r = create_fill(c, name, &table, &load, device_flags, udev, e);
+		if (!r && base_signals_came(&held))
+			r = err_set(e, -EINTR, "interrupted while %s was made", name);
+		if (r)
+			create_undo(c, name, udev);
+	}
+	base_signals_release(&held);
 	return r;
 }
 
 /* ---- reload, rename ---- */
 
-int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
-	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e)
+static int reload_held(struct dm_control *c, const char *name, const struct dm_table *t,
+		       uint32_t device_flags, enum dm_udev_mode udev, struct err *e)
 {
 	struct dm_mapping before, m;
 	dev_t dev = 0;
@@ -191,6 +204,19 @@ int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
 	(void)dm_clear(c, name, NULL);
 	if (!before.suspended && !dm_query_info(c, name, &m, NULL) && m.suspended)
 		(void)resume_run(c, name, device_flags, udev, &dev, NULL);
+	return r;
+}
+
+/* A signal can't leave a second table, or a mapping that stands still. */
+int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
+	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e)
+{
+	struct base_signals held;
+	int r;
+
+	base_signals_hold(&held);
+	r = reload_held(c, name, t, device_flags, udev, e);
+	base_signals_release(&held);
 	return r;
 }
 

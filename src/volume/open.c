@@ -262,14 +262,10 @@ static int check_alone(struct opening *x, struct err *e)
 		       x->o->where.device);
 }
 
-static int map(struct opening *x, struct err *e)
+static int create_alone(struct opening *x, struct err *e)
 {
 	int r;
 
-	r = block_drop_exclusive(&x->data, e); /* the claim is device-mapper's now */
-	if (r)
-		return r;
-	x->io.fd = block_metadata_fd(metadata_device(x)); /* the descriptor is another */
 	r = dm_create(x->dm, x->o->name, x->dm_uuid, &x->table,
 		      x->table.readonly ? DM_DEVICE_READONLY : 0, x->env->udev, e);
 	if (r)
@@ -277,6 +273,25 @@ static int map(struct opening *x, struct err *e)
 	r = check_alone(x, e);
 	if (r)
 		dm_remove(x->dm, x->o->name, false, x->env->udev, NULL);
+	return r;
+}
+
+static int map(struct opening *x, struct err *e)
+{
+	struct base_signals held;
+	int r;
+
+	r = block_drop_exclusive(&x->data, e); /* the claim is device-mapper's now */
+	if (r)
+		return r;
+	x->io.fd = block_metadata_fd(metadata_device(x)); /* the descriptor is another */
+	base_signals_hold(&held);
+	r = create_alone(x, e);
+	if (!r && base_signals_came(&held)) {
+		dm_remove(x->dm, x->o->name, false, x->env->udev, NULL);
+		r = err_set(e, -EINTR, "interrupted");
+	}
+	base_signals_release(&held);
 	return r;
 }
 

@@ -3,6 +3,7 @@
 #include "write.h"
 
 #define WIPE_CHUNK_BYTES (256u * 1024)
+#define GAP_CHUNK_BYTES (1024u * 1024)
 
 static uint64_t round_up(uint64_t n, uint64_t unit)
 {
@@ -105,4 +106,88 @@ int luks_area_read(const struct luks_io *io, uint64_t offset, uint64_t len, stru
 	*ret = s;
 	s = NULL;
 	return 0;
+}
+
+static bool is_zero(const unsigned char *p, size_t len)
+{
+	return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
+}
+
+int luks_overwrite_chunk(const struct luks_io *io, unsigned char *chunk, size_t len, uint64_t at,
+			 enum luks_filling with, bool *wrote, struct err *e)
+{
+	size_t run = 0, n;
+	int r = 0;
+
+	for (size_t i = 0; i < len && !r; i += n) {
+		bool zero;
+		size_t end;
+
+		n = len - i < LUKS_BLOCK_BYTES ? len - i : LUKS_BLOCK_BYTES;
+		zero = is_zero(chunk + i, n);
+		if (!zero)
+			run += n;
+		if (run == 0 || (!zero && i + n < len))
+			continue;
+		end = zero ? i : i + n;
+		if (with == LUKS_FILL_ZEROS)
+			memset(chunk + end - run, 0, run);
+		else
+			r = crypto_random(chunk + end - run, run, e);
+		*wrote = true;
+		if (!r)
+			r = io_pwrite_full(io->fd, chunk + end - run, run, at + end - run, e);
+		run = 0;
+	}
+	return r;
+}
+
+/* A block that can't be read may hold anything: it is written, which is also what makes most media
+ * take another one in its place. */
+static int zero_range(const struct luks_io *io, uint64_t from, uint64_t to, unsigned char *chunk,
+		      bool *wrote, struct err *e)
+{
+	int r = 0;
+
+	for (uint64_t at = from; at < to && !r;) {
+		size_t n = to - at < GAP_CHUNK_BYTES ? (size_t)(to - at) : GAP_CHUNK_BYTES;
+
+		if (io_pread_full(io->fd, chunk, n, at, NULL))
+			memset(chunk, 0xff, n);
+		r = luks_overwrite_chunk(io, chunk, n, at, LUKS_FILL_ZEROS, wrote, e);
+		at += n;
+	}
+	return r;
+}
+
+/* Where the gap at @from ends; *ret_next: behind the area that ends it. */
+static uint64_t gap_end(const struct luks_header *h, uint64_t from, uint64_t end,
+			uint64_t *ret_next)
+{
+	uint64_t to = from;
+
+	*ret_next = end;
+	while (to < end && gap_at(h, to, LUKS_BLOCK_BYTES, ret_next))
+		to += LUKS_BLOCK_BYTES;
+	return to;
+}
+
+int luks_gaps_zero(const struct luks_io *io, const struct luks_header *h, struct err *e)
+{
+	_cleanup_free_ unsigned char *chunk = luks_block_alloc(GAP_CHUNK_BYTES);
+	uint64_t from = 2 * h->header_bytes, end = from + h->keyslots_bytes, device_bytes, next;
+	bool wrote = false;
+	int r;
+
+	if (!chunk)
+		return err_set(e, -ENOMEM, "no memory to wipe the keyslots area");
+	r = io_size(io->fd, &device_bytes, e);
+	/* A header file may end before its keyslots area does. */
+	if (!r && end > device_bytes)
+		end = device_bytes / LUKS_BLOCK_BYTES * LUKS_BLOCK_BYTES;
+	for (; from < end && !r; from = next)
+		r = zero_range(io, from, gap_end(h, from, end, &next), chunk, &wrote, e);
+	if (!r && wrote)
+		r = io_fsync(io->fd, e);
+	return r;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A change of the header: exclusive lock, nobody was faster, edit a copy, commit or drop it.
 #include "header.h"
+#include "write.h"
 
 /* The header on disk must be the one that the caller has read: same number, both copies in order.
  */
@@ -70,6 +71,16 @@ int luks_change_write(const struct luks_io *io, struct luks_change *c, struct er
 	if (c->next->seqid != before)
 		c->made = true;
 	return r;
+}
+
+int luks_change_wipe_gaps(const struct luks_io *io, const struct luks_change *c, struct err *e)
+{
+	int r = luks_gaps_zero(io, c->next, e);
+
+	return r ? err_wrap(e, r,
+			    "the change is made, but old key material may be left in a free part "
+			    "of the keyslots area")
+		 : 0;
 }
 
 void luks_change_end(struct luks_change *c, struct luks_header *h)

@@ -154,41 +154,11 @@ int luks_old_forget(const struct luks_io *io, const struct luks_old *old, struct
 	return r ? r : forget_some(io, old, true, e);
 }
 
-static bool is_zero(const unsigned char *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
-}
-
-/* Blocks of @chunk that aren't zero are overwritten in runs. */
-static int overwrite_chunk(const struct luks_io *io, unsigned char *chunk, size_t len, uint64_t at,
-			   struct err *e)
-{
-	size_t run = 0, n;
-	int r = 0;
-
-	for (size_t i = 0; i < len && !r; i += n) {
-		bool zero;
-		size_t end;
-
-		n = len - i < LUKS_BLOCK_BYTES ? len - i : LUKS_BLOCK_BYTES;
-		zero = is_zero(chunk + i, n);
-		if (!zero)
-			run += n;
-		if (run == 0 || (!zero && i + n < len))
-			continue;
-		end = zero ? i : i + n;
-		r = crypto_random(chunk + end - run, run, e);
-		if (!r)
-			r = io_pwrite_full(io->fd, chunk + end - run, run, at + end - run, e);
-		run = 0;
-	}
-	return r;
-}
-
 int luks_old_overwrite(const struct luks_io *io, uint64_t from, uint64_t to,
 		       const struct luks_format *f, struct err *e)
 {
 	_cleanup_free_ unsigned char *chunk = luks_block_alloc(CHUNK_BYTES);
+	bool wrote;
 	int r = 0;
 
 	if (!chunk)
@@ -199,7 +169,7 @@ int luks_old_overwrite(const struct luks_io *io, uint64_t from, uint64_t to,
 
 		r = io_pread_full(io->fd, chunk, n, at, e);
 		if (!r)
-			r = overwrite_chunk(io, chunk, n, at, e);
+			r = luks_overwrite_chunk(io, chunk, n, at, LUKS_FILL_RANDOM, &wrote, e);
 		at += n;
 		if (!r && f->progress)
 			f->progress(f->progress_arg, at - from, to - from);

@@ -52,6 +52,8 @@ static int write_added(const struct luks_io *io, struct luks_change *c,
 		r = luks_area_write(io, m->area, offset, e);
 	if (!r)
 		r = luks_change_write(io, c, e);
+	if (!r)
+		r = luks_change_wipe_gaps(io, c, e);
 	return r;
 }
 
@@ -162,10 +164,14 @@ static int write_changed(const struct luks_io *io, struct luks_change *c, int ol
 	r = luks_area_write(io, m->area, offset, e);
 	if (!r)
 		r = luks_change_write(io, c, e);
-	if (r || offset == was.area_offset_bytes)
+	if (r)
 		return r;
-	r = luks_area_wipe(io, was.area_offset_bytes, was.area_size_bytes, e);
-	return r ? err_wrap(e, r, "the change is made, but old key material is left") : 0;
+	/* To the byte, whoever placed it; the gaps are whole blocks. */
+	if (offset != was.area_offset_bytes)
+		r = luks_area_wipe(io, was.area_offset_bytes, was.area_size_bytes, e);
+	if (r)
+		return err_wrap(e, r, "the change is made, but old key material is left");
+	return luks_change_wipe_gaps(io, c, e);
 }
 
 int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct crypto_kdf *kdf,

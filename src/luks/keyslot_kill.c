@@ -45,6 +45,8 @@ int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keysl
 		luks_slot_remove(c.next, (unsigned int)keyslot);
 		r = luks_change_write(io, &c, e);
 	}
+	if (!r)
+		r = luks_change_wipe_gaps(io, &c, e);
 	luks_change_end(&c, h);
 	return r;
 }
@@ -66,6 +68,8 @@ int luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct 
 		luks_slot_remove(c.next, c.next->keyslots[0].id);
 	if (!r)
 		r = luks_change_write(io, &c, e);
+	if (!r)
+		r = luks_change_wipe_gaps(io, &c, e);
 	luks_change_end(&c, h);
 	return r;
 }

@@ -50,6 +50,17 @@ int luks_area_write(const struct luks_io *io, const struct secret *area, uint64_
 int luks_area_read(const struct luks_io *io, uint64_t offset, uint64_t len, struct secret **ret,
 		   struct err *e);
 
+enum luks_filling { LUKS_FILL_RANDOM, LUKS_FILL_ZEROS };
+/** luks_overwrite_chunk - the blocks of @chunk (what the device has at @at) that aren't zero are
+ * overwritten in runs. *wrote becomes true if there were any. No flush. */
+int luks_overwrite_chunk(const struct luks_io *io, unsigned char *chunk, size_t len, uint64_t at,
+			 enum luks_filling with, bool *wrote, struct err *e);
+/** luks_gaps_zero - whatever isn't zero in the keyslots area outside of @h's areas, in whole
+ * blocks, then a flush if there was any. */
+int luks_gaps_zero(const struct luks_io *io, const struct luks_header *h, struct err *e);
+/** luks_change_wipe_gaps - luks_gaps_zero behind a change of keyslots that is durable. */
+int luks_change_wipe_gaps(const struct luks_io *io, const struct luks_change *c, struct err *e);
+
 /** luks_block_alloc - @len zeroed bytes at a block boundary; free() them. NULL: no memory. */
 void *luks_block_alloc(size_t len);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // crashcheck [-1] [-o N] CONTRACT <STREAM: does every state that a power cut can leave keep what
 // docs/FORMAT.md "Order of writes" promises for this writer? -1: the old header is LUKS1. -o N: ask
-// cryptsetup about N header states too. The image's passphrases are those of pass_text.
+// cryptsetup about N header states too. -f N: where a keyslot that isn't listed any more has left
+// material, let N states have another verb of keyslots follow, which has to remove it. The image's
+// passphrases are those of pass_text.
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +21,8 @@ struct trial {
 	const struct judge_header *first_header;
 	bool first_opens[PASSES];
 	bool luks1;
+	uint8_t *after; /* what another verb has made of a state */
+	unsigned int follow_left, followed;
 	/* the state in question */
 	const uint8_t *image;
 	const struct judge_header *h;
@@ -166,12 +170,40 @@ static void take_first(struct trial *t, const struct states *s)
 {
 	t->bytes = s->size;
 	t->first = malloc(s->size);
-	if (!t->first)
+	t->after = malloc(s->size);
+	if (!t->first || !t->after)
 		exit(2);
 	memcpy(t->first, s->base, s->size);
 	t->first_header = judge_header(t->j, t->first);
 	for (int p = 0; p < PASSES; p++)
 		t->first_opens[p] = judge_opens(t->j, t->first_header, t->first, (enum pass)p);
+}
+
+static bool material_left(const struct trial *t)
+{
+	for (size_t i = 0; i < t->first_header->n_slots; i++)
+		if (!listed(t->h, &t->first_header->slots[i]) &&
+		    !material_gone(t, &t->first_header->slots[i]))
+			return true;
+	return false;
+}
+
+/* The state is a cut writer's; the next one has to clean up behind it, and do its own work. */
+static const char *check_follow(struct trial *t)
+{
+	static const enum pass has_to_open[FOLLOW_VERBS] = { PASS_KEEP, PASS_KEEP, PASS_REVOKED };
+	const unsigned int verb = t->followed % FOLLOW_VERBS;
+
+	if (!t->follow_left || !t->h->loads || !material_left(t))
+		return NULL;
+	t->follow_left--;
+	t->followed++;
+	judge_follow(t->j, t->image, verb, t->after);
+	t->image = t->after;
+	t->h = judge_header(t->j, t->after);
+	if (!opens(t, has_to_open[verb]))
+		return "the verb that came next has lost a keyslot";
+	return material_left(t) ? "the verb that came next has left old key material" : NULL;
 }
 
 static const char *judge_state(struct trial *t, const uint8_t *image,
@@ -186,7 +218,7 @@ static const char *judge_state(struct trial *t, const uint8_t *image,
 		bad = "a reader that recovers finds something else";
 	if (!bad && !t->luks1 && !judge_oracle(t->j, t->h, image))
 		bad = "cryptsetup finds something else";
-	return bad;
+	return bad ?: check_follow(t);
 }
 
 int main(int argc, char **argv)
@@ -195,20 +227,24 @@ int main(int argc, char **argv)
 	unsigned long long n = 0, n_bad = 0;
 	struct trial t = { 0 };
 	unsigned int oracle = 0;
+	bool follow;
 	struct states s;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "1o:")) != -1) {
+	while ((opt = getopt(argc, argv, "1o:f:")) != -1) {
 		if (opt == '1')
 			t.luks1 = true;
 		else if (opt == 'o')
 			oracle = (unsigned int)strtoul(optarg, NULL, 10);
+		else if (opt == 'f')
+			t.follow_left = (unsigned int)strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
 	if (argc - optind != 1)
 		return 2;
 	check = find_contract(argv[optind]);
+	follow = t.follow_left > 0;
 	states_start(&s, stdin);
 	t.j = judge_new(s.size, oracle);
 	while (states_next(&s)) {
@@ -220,9 +256,16 @@ int main(int argc, char **argv)
 		if (bad && n_bad++ < BAD_PRINTED)
 			fprintf(stderr, "crashcheck: %s: %s\n", s.label, bad);
 	}
-	printf("%llu enumerated + %llu sampled states, %llu bad, %u asked of cryptsetup\n",
+	printf("%llu enumerated + %llu sampled states, %llu bad, %u asked of cryptsetup",
 	       s.exhaustive, s.sampled, n_bad, judge_oracle_asked(t.j));
+	if (t.followed)
+		printf(", %u with old material cleaned up by the next verb", t.followed);
+	putchar('\n');
+	/* That none was left shows nothing. */
+	if (follow && !t.followed)
+		n_bad++;
 	free(t.first);
+	free(t.after);
 	states_free(&s);
 	judge_free(t.j);
 	return n == 0 ? 2 : n_bad ? 1 : 0;

@@ -291,6 +291,48 @@ bool judge_opens(struct judge *j, const struct judge_header *h, const uint8_t *i
 	return false;
 }
 
+/* ---- what comes next ---- */
+
+static int follow(struct judge *j, const struct luks_io *io, struct luks_header *h,
+		  unsigned int verb)
+{
+	struct luks_unlock u = { .passphrase = j->pass[verb == 1 ? PASS_NEW : PASS_KEEP],
+				 .keyslot = LUKS_ANY,
+				 .segment = LUKS_ANY };
+	struct luks_new_keyslot n = { .keyslot = LUKS_ANY, .passphrase = j->pass[PASS_REVOKED] };
+	struct secret *key = NULL;
+	int slot, r;
+
+	n.pbkdf.type = CRYPTO_PBKDF2;
+	n.pbkdf.iterations = CRYPTO_PBKDF2_MIN_ITERATIONS;
+	text_copy(n.pbkdf.hash, sizeof(n.pbkdf.hash), "sha256");
+	r = luks_unlock_keyslot(io, h, j->kdf, &u, &key, &slot, &j->e);
+	if (r)
+		return r;
+	if (verb == 0)
+		r = luks_add_keyslot(io, h, j->kdf, &n, key, &slot, &j->e);
+	else if (verb == 1)
+		r = luks_kill_keyslot(io, h, slot, false, &j->e);
+	else
+		r = luks_change_keyslot(io, h, j->kdf, slot, &n, key, false, &slot, &j->e);
+	secret_free(key);
+	return r;
+}
+
+void judge_follow(struct judge *j, const uint8_t *image, unsigned int verb, uint8_t *ret_image)
+{
+	const struct luks_io io = { .fd = j->fd,
+				    .writable = true,
+				    .check_foreign = nothing_foreign };
+	struct luks_header *h = NULL;
+
+	put_state(j, image);
+	if (luks_load(&io, &h, &j->e) || follow(j, &io, h, verb) ||
+	    io_pread_full(j->fd, ret_image, j->bytes, 0, &j->e))
+		die(j, "what comes next");
+	luks_free(h);
+}
+
 /* ---- cryptsetup ---- */
 
 static bool cryptsetup_opens(struct judge *j, const char *path, enum pass p)

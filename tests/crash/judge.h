@@ -36,6 +36,11 @@ void judge_free(struct judge *j);
 const struct judge_header *judge_header(struct judge *j, const uint8_t *image);
 /** judge_opens - does any keyslot open with @p? */
 bool judge_opens(struct judge *j, const struct judge_header *h, const uint8_t *image, enum pass p);
+/** judge_follow - what becomes of @image when the writer's next is add (0), kill of the slot that
+ * "new" opens (1), or change of "keep" to "revoked" (2), after the recovery with which it begins.
+ */
+#define FOLLOW_VERBS 3u
+void judge_follow(struct judge *j, const uint8_t *image, unsigned int verb, uint8_t *ret_image);
 /** judge_oracle - ask cryptsetup too, for the first few header states; false where it disagrees. */
 bool judge_oracle(struct judge *j, const struct judge_header *h, const uint8_t *image);
 unsigned int judge_oracle_asked(const struct judge *j);

@@ -31,12 +31,12 @@ quiet() {
 	kill $$
 }
 blank() { truncate -s 0 "$1" && truncate -s $SIZE "$1"; }
-luks2() { # IMAGE HEADER_KIB FIRST [OTHER...]
-	local image=$1 kib=$2 slot=0 first=$3 pass
+luks2() { # IMAGE HEADER_KIB FIRST [OTHER...]; with room for $AREAS keyslots, or 3
+	local image=$1 kib=$2 slot=0 first=$3 pass area_kib=$((${AREAS:-3} * 128))
 	blank "$image"
 	shift 3
 	printf %s "$first" | quiet cryptsetup luksFormat --type luks2 "${CHEAP[@]}" 0 -s 256 --luks2-metadata-size "${kib}k" \
-		--luks2-keyslots-size 393216 --offset $(((kib * 2 + 384) * 2)) --key-file - "$image"
+		--luks2-keyslots-size "${area_kib}k" --offset $(((kib * 2 + area_kib) * 2)) --key-file - "$image"
 	for pass in "$@"; do
 		slot=$((slot + 1))
 		printf %s "$pass" >"$DIR/pass"
@@ -62,6 +62,8 @@ make_image() {
 		-c aes-cbc-essiv:sha256 -s 128 --key-file - --offset 1032 "$2" ;;
 	two) luks2 "$2" 16 keep old ;;
 	revoked) luks2 "$2" 16 keep revoked old ;;
+	# Gaps below and above the keyslot that is going to be changed: what comes next need not take its old place.
+	gaps) AREAS=6 luks2 "$2" 16 keep x y old; for slot in 1 2; do printf keep | quiet cryptsetup luksKillSlot -q -d - "$2" $slot; done ;;
 	full) luks2 "$2" 16 keep old revoked ;;
 	stale) luks2 "$2" 16 keep old; cp "$2" "$DIR/before"; quiet cryptsetup config --label new "$2"
 		sector "$DIR/before" 32 "$2" 32 32 ;;
@@ -123,6 +125,8 @@ good "format over a secondary and a stray one" format format old16second --
 good "format over LUKS1" format format luks1 -- -1
 good "add" add add two --
 good "change" change change two --
+good "change, and what comes after a cut" change change gaps -- -f 300
+good "add, and what comes after a cut" add add gaps --
 good "change, forced in place" change-forced change-forced full --
 good "kill" kill kill revoked --
 good "erase" erase erase two --

@@ -30,6 +30,15 @@ struct crypto_iov {
 /** crypto_hash - digest over @n pieces, one after another, into @out[*_hash_size]. */
 int crypto_hash(const char *name, const struct crypto_iov *iov, size_t n, void *out, struct err *e);
 
+/**
+ * crypto_hash_chain - the diffusion of the AF splitter (LUKS1 specification 2.4) over @n stripes of
+ * @len bytes: @acc ^= stripe, then each digest-sized piece of @acc becomes H(its index, 32 bits
+ * big-endian || itself), the last one cut to what is left. Behind its @len bytes @acc has room for
+ * a digest: wipe it afterwards.
+ */
+int crypto_hash_chain(const char *name, const void *stripes, size_t n, void *acc, size_t len,
+		      struct err *e);
+
 /** crypto_random - @len bytes of getrandom(2). */
 int crypto_random(void *buf, size_t len, struct err *e);
 

@@ -96,6 +96,14 @@ static size_t sha256_rounds(const union crypto_sha_state *inner,
 	return 2;
 }
 
+static bool sha256_chain(const unsigned char *stripes, size_t n, unsigned char *acc, size_t len)
+{
+	if (len != 64 || !crypto_sha256_x86_has())
+		return false;
+	crypto_sha256_x86_chain(stripes, n, acc);
+	return true;
+}
+
 static void sha512_init(union crypto_sha_state *s)
 {
 	SHA512_Init((SHA512_CTX *)s);
@@ -150,11 +158,11 @@ static size_t sha512_rounds(const union crypto_sha_state *inner,
 
 static const struct crypto_sha sha_table[] = {
 	{ "sha256", SHA256_DIGEST_LENGTH, SHA256_CBLOCK, sha256_init, sha256_update, sha256_final,
-	  sha256_compress, sha256_rounds },
+	  sha256_compress, sha256_rounds, sha256_chain },
 	{ "sha512", SHA512_DIGEST_LENGTH, SHA512_CBLOCK, sha512_init, sha512_update, sha512_final,
-	  sha512_compress, sha512_rounds },
+	  sha512_compress, sha512_rounds, NULL },
 	{ "sha1", SHA_DIGEST_LENGTH, SHA_CBLOCK, sha1_init, sha1_update, sha1_final, sha1_compress,
-	  NULL },
+	  NULL, NULL },
 };
 
 const struct crypto_sha *crypto_sha_find(const char *name)

@@ -65,6 +65,8 @@ struct crypto_sha {
 	 * of how many of the @n chains it did them: 0 where it is no use. May be NULL. */
 	size_t (*rounds)(const union crypto_sha_state *inner, const union crypto_sha_state *outer,
 			 struct crypto_pbkdf2_chain *chains, size_t n, uint32_t rounds);
+	/* crypto_hash_chain by code of our own; false where that is no use. May be NULL. */
+	bool (*chain)(const unsigned char *stripes, size_t n, unsigned char *acc, size_t len);
 };
 const struct crypto_sha *crypto_sha_find(const char *name);
 
@@ -83,6 +85,9 @@ void crypto_sha512_x86_rounds(const uint64_t inner[8], const uint64_t outer[8], 
 bool crypto_sha256_x86_has(void);
 void crypto_sha256_x86_rounds(const uint32_t inner[8], const uint32_t outer[8], uint32_t u[2][8],
 			      uint32_t sum[2][8], uint32_t rounds);
+
+/** crypto_sha256_x86_chain - crypto_hash_chain for SHA-256 and stripes of 64 bytes. */
+void crypto_sha256_x86_chain(const unsigned char *stripes, size_t n, unsigned char acc[64]);
 
 /** crypto_stack_wipe - overwrite the stack below the caller, where libraries left what they worked
  * on. */

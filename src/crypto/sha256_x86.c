@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rounds of PBKDF2 with HMAC-SHA-256 (FIPS 180-4, 6.2) by the processor's SHA instructions, two
-// chains side by side: an instruction's latency is twice its throughput, and a key of 64 bytes is
-// two chains that don't wait for each other.
+// SHA-256 (FIPS 180-4, 6.2) by the processor's SHA instructions, two messages side by side: an
+// instruction's latency is twice its throughput, and a key of 64 bytes is two of them that don't
+// wait for each other, in PBKDF2's rounds as in the AF splitter's chain.
 #include "internal.h"
 
 #ifdef __x86_64__
 #include <cpuid.h>
 #include <immintrin.h>
 
-#define WITH_SHA __attribute__((target("sha,sse4.1")))
+#define WITH_SHA __attribute__((target("sha,sse4.1,ssse3")))
 #define INLINE static inline __attribute__((always_inline)) WITH_SHA
 
 /* FIPS 180-4, 4.2.2 */
@@ -57,19 +57,11 @@ INLINE void words_of(struct state s, __m128i w[2])
 	w[1] = _mm_unpackhi_epi64(abef, cdgh);
 }
 
-/* Two blocks of a digest each and the padding of a message of block + digest; the new ones to @u.
- */
-INLINE void digest_blocks(struct state from, __m128i u[2][2])
+/* Two blocks @w, both from the same state; the digests' words to @u. */
+INLINE void compress(struct state from, __m128i w[2][4], __m128i u[2][2])
 {
-	__m128i w[2][4];
 	struct state s[2] = { from, from };
 
-	for (int l = 0; l < 2; l++) {
-		w[l][0] = u[l][0];
-		w[l][1] = u[l][1];
-		w[l][2] = _mm_set_epi32(0, 0, 0, (int)0x80000000);
-		w[l][3] = _mm_set_epi32((64 + 32) * 8, 0, 0, 0);
-	}
 #pragma GCC unroll 16
 	for (int t = 0; t < 16; t++) {
 		__m128i kt = load(&k[4 * t]);
@@ -93,6 +85,21 @@ INLINE void digest_blocks(struct state from, __m128i u[2][2])
 		s[l].cdgh = _mm_add_epi32(s[l].cdgh, from.cdgh);
 		words_of(s[l], u[l]);
 	}
+}
+
+/* Two blocks of a digest each and the padding of a message of block + digest; the new ones to @u.
+ */
+INLINE void digest_blocks(struct state from, __m128i u[2][2])
+{
+	__m128i w[2][4];
+
+	for (int l = 0; l < 2; l++) {
+		w[l][0] = u[l][0];
+		w[l][1] = u[l][1];
+		w[l][2] = _mm_set_epi32(0, 0, 0, (int)0x80000000);
+		w[l][3] = _mm_set_epi32((64 + 32) * 8, 0, 0, 0);
+	}
+	compress(from, w, u);
 }
 
 bool crypto_sha256_x86_has(void)
@@ -125,6 +132,45 @@ WITH_SHA void crypto_sha256_x86_rounds(const uint32_t inner[8], const uint32_t o
 	}
 }
 
+/* The words of big-endian bytes, and back. */
+INLINE __m128i swap(__m128i v)
+{
+	return _mm_shuffle_epi8(v,
+				_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+}
+
+INLINE __m128i load_bytes(const unsigned char *p)
+{
+	return swap(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+WITH_SHA void crypto_sha256_x86_chain(const unsigned char *stripes, size_t n, unsigned char acc[64])
+{
+	/* FIPS 180-4, 5.3.3 */
+	static const uint32_t initial[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+					     0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+	struct state from = state_of(initial);
+	__m128i x[2][2], w[2][4];
+
+	for (int i = 0; i < 4; i++)
+		x[i / 2][i % 2] = load_bytes(acc + 16 * i);
+	for (; n; n--, stripes += 64) {
+		for (int i = 0; i < 4; i++)
+			x[i / 2][i % 2] = _mm_xor_si128(x[i / 2][i % 2],
+							load_bytes(stripes + 16 * i));
+		for (int l = 0; l < 2; l++) { /* 4 + 32 bytes: index, piece, padding */
+			w[l][0] = _mm_alignr_epi8(x[l][0], _mm_set_epi32(l, 0, 0, 0), 12);
+			w[l][1] = _mm_alignr_epi8(x[l][1], x[l][0], 12);
+			w[l][2] = _mm_alignr_epi8(_mm_set_epi32(0, 0, 0, (int)0x80000000), x[l][1],
+						  12);
+			w[l][3] = _mm_set_epi32((4 + 32) * 8, 0, 0, 0);
+		}
+		compress(from, w, x);
+	}
+	for (int i = 0; i < 4; i++)
+		_mm_storeu_si128((__m128i *)(void *)(acc + 16 * i), swap(x[i / 2][i % 2]));
+}
+
 #else
 
 bool crypto_sha256_x86_has(void)
@@ -136,6 +182,11 @@ void crypto_sha256_x86_rounds(const uint32_t inner[8], const uint32_t outer[8], 
 			      uint32_t sum[2][8], uint32_t rounds)
 {
 	(void)inner, (void)outer, (void)u, (void)sum, (void)rounds;
+}
+
+void crypto_sha256_x86_chain(const unsigned char *stripes, size_t n, unsigned char acc[64])
+{
+	(void)stripes, (void)n, (void)acc;
 }
 
 #endif

@@ -2,56 +2,17 @@
 // Anti-forensic splitter of LUKS1, 4000 stripes (LUKS1 specification 2.4; checklist 2.5).
 #include "internal.h"
 
-/*
- * One step of diffusion: each digest-sized piece becomes H(its index || itself), the last one cut
- * to what is left. @tmp has room for a digest: with a cut piece the hash doesn't fit in place.
- */
-static int diffuse(const char *hash, size_t hash_bytes, unsigned char *block, size_t len,
-		   unsigned char *tmp, struct err *e)
-{
-	uint32_t index = 0;
-	int r;
-
-	for (size_t at = 0; at < len; at += hash_bytes, index++) {
-		size_t n = len - at < hash_bytes ? len - at : hash_bytes;
-		be32 be = be32_make(index);
-		struct crypto_iov iov[2] = { { &be, sizeof(be) }, { block + at, n } };
-
-		r = crypto_hash(hash, iov, 2, tmp, e);
-		if (r)
-			return r;
-		memcpy(block + at, tmp, n);
-	}
-	return 0;
-}
-
 static void xor_into(unsigned char *dst, const unsigned char *src, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		dst[i] ^= src[i];
 }
 
-/*
- * Run the chain over the first 3999 stripes: @acc ends as what the last stripe hides the key under.
- * Behind its
- * @len bytes, @acc has room for a digest.
- */
+/* The chain over the first 3999 stripes: @acc ends as what the last stripe hides the key under. */
 static int chain(const char *hash, const unsigned char *stripes, unsigned char *acc, size_t len,
 		 struct err *e)
 {
-	size_t hash_bytes;
-	int r;
-
-	r = crypto_hash_size(hash, &hash_bytes, e);
-	if (r)
-		return r;
-	if (hash_bytes == 0 || hash_bytes > CRYPTO_HASH_MAX_BYTES)
-		return err_set(e, -EOPNOTSUPP, "the hash \"%s\" can't split keys", hash);
-	for (size_t i = 0; !r && i < LUKS_AF_STRIPES - 1; i++) {
-		xor_into(acc, stripes + i * len, len);
-		r = diffuse(hash, hash_bytes, acc, len, acc + len, e);
-	}
-	return r;
+	return crypto_hash_chain(hash, stripes, LUKS_AF_STRIPES - 1, acc, len, e);
 }
 
 /*

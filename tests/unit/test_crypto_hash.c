@@ -89,6 +89,40 @@ static void equal_compares(void)
 	CHECK(crypto_equal(a, b, 0));
 }
 
+/* The chain against its definition, a hash at a time. */
+static void chain_equals_its_parts(void)
+{
+	static const char *const names[] = { "sha256", "sha1", "sha512", "ripemd160", "sha3-256" };
+	static const size_t lengths[] = { 16, 32, 48, 64, 65, 128 };
+	unsigned char stripes[9 * 128], got[128 + CRYPTO_HASH_MAX_BYTES];
+	unsigned char want[128], digest[CRYPTO_HASH_MAX_BYTES];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) * ARRAY_SIZE(lengths); i++) {
+		const char *name = names[i % ARRAY_SIZE(names)];
+		size_t len = lengths[i / ARRAY_SIZE(names)], size;
+
+		REQUIRE(!crypto_random(stripes, sizeof(stripes), NULL));
+		REQUIRE(!crypto_random(got, sizeof(got), NULL));
+		memcpy(want, got, sizeof(want));
+		REQUIRE(!crypto_hash_size(name, &size, NULL));
+		for (size_t s = 0; s < 9; s++) {
+			for (size_t b = 0; b < len; b++)
+				want[b] ^= stripes[s * len + b];
+			for (size_t at = 0, index = 0; at < len; at += size, index++) {
+				size_t n = len - at < size ? len - at : size;
+				unsigned char be[4] = { 0, 0, 0, (unsigned char)index };
+				struct crypto_iov iov[] = { { be, 4 }, { want + at, n } };
+
+				REQUIRE(!crypto_hash(name, iov, 2, digest, NULL));
+				memcpy(want + at, digest, n);
+			}
+		}
+		CHECK_INT(crypto_hash_chain(name, stripes, 9, got, len, NULL), 0);
+		CHECK_MEM(got, want, len);
+	}
+	CHECK_INT(crypto_hash_chain("nonsense", stripes, 9, got, 32, NULL), -EOPNOTSUPP);
+}
+
 int main(void)
 {
 	if (vectors_run("hash.txt", 3, each_hash) < 31) {
@@ -99,5 +133,6 @@ int main(void)
 	RUN(hash_refused);
 	RUN(random_differs);
 	RUN(equal_compares);
+	RUN(chain_equals_its_parts);
 	return check_exit();
 }

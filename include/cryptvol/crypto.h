@@ -29,6 +29,13 @@ struct crypto_iov {
 
 /** crypto_hash - digest over @n pieces, one after another, into @out[*_hash_size]. */
 int crypto_hash(const char *name, const struct crypto_iov *iov, size_t n, void *out, struct err *e);
+/** A SHA-256 over what comes piece by piece and isn't secret. */
+struct crypto_sha256 {
+	uint64_t state[14];
+};
+void crypto_sha256_begin(struct crypto_sha256 *s);
+void crypto_sha256_add(struct crypto_sha256 *s, const void *data, size_t len);
+void crypto_sha256_end(struct crypto_sha256 *s, uint8_t ret[32]);
 
 /**
  * crypto_hash_chain - the diffusion of the AF splitter (LUKS1 specification 2.4) over @n stripes of

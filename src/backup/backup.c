@@ -18,7 +18,8 @@ struct writer {
 	struct store_run run;
 	int fd;
 	char *buf;
-	struct manifest m;
+	uint64_t device_bytes;
+	struct manifest_writer *manifest;
 	struct backup_stats stats;
 	backup_progress *progress;
 	void *arg;
@@ -37,7 +38,8 @@ static uint64_t skip_hole(int fd, uint64_t at, uint64_t end)
 
 static int write_block(struct writer *w, uint64_t i, struct err *e)
 {
-	size_t len = block_length(w->m.info.device_bytes, i);
+	size_t len = block_length(w->device_bytes, i);
+	uint8_t hash[HASH_BYTES];
 	bool fresh;
 	int r;
 
@@ -49,25 +51,25 @@ static int write_block(struct writer *w, uint64_t i, struct err *e)
 		w->stats.holes++;
 		return 0;
 	}
-	r = store_hash(w->buf, len, w->m.hashes[i], e);
-	r = r ?: store_put(&w->run, w->m.hashes[i], w->buf, len, &fresh, e);
+	r = store_hash(w->buf, len, hash, e);
+	r = r ?: store_put(&w->run, hash, w->buf, len, &fresh, e);
 	if (!r && fresh) {
 		w->stats.stored_blocks++;
 		w->stats.stored_bytes += len;
 	}
-	return r;
+	return r ?: manifest_add(w->manifest, i, hash, e);
 }
 
 static int write_blocks(struct writer *w, struct err *e)
 {
-	uint64_t end = w->m.info.device_bytes;
+	uint64_t end = w->device_bytes, n = block_count(end);
 	int r = 0;
 
-	for (uint64_t i = 0; !r && i < w->m.n_blocks;) {
+	for (uint64_t i = 0; !r && i < n;) {
 		uint64_t data = skip_hole(w->fd, i * BACKUP_BLOCK_BYTES, end);
 
 		if (data / BACKUP_BLOCK_BYTES > i || data >= end) {
-			uint64_t next = data >= end ? w->m.n_blocks : data / BACKUP_BLOCK_BYTES;
+			uint64_t next = data >= end ? n : data / BACKUP_BLOCK_BYTES;
 
 			w->stats.blocks += next - i;
 			w->stats.holes += next - i;
@@ -85,13 +87,17 @@ static int write_blocks(struct writer *w, struct err *e)
 
 /* A sweep by a host that our lock doesn't reach may have taken what was written or found more than
  * a day ago. */
-static int keep_blocks(const struct writer *w, struct err *e)
+static int keep_blocks(const struct writer *w, struct manifest *m, struct err *e)
 {
-	int r = 0;
+	uint8_t hash[HASH_BYTES];
+	uint64_t index;
+	int r;
 
-	for (uint64_t i = 0; !r && i < w->m.n_blocks; i++)
-		if (!hash_is_hole(w->m.hashes[i]))
-			r = store_touch(w->run.dir, w->m.hashes[i], e);
+	while ((r = manifest_next(m, &index, hash, e)) > 0) {
+		r = store_touch(w->run.dir, hash, e);
+		if (r)
+			break;
+	}
 	return r;
 }
 
@@ -119,28 +125,39 @@ static int fill_info(const struct backup_source *s, uint64_t device_bytes, struc
 	return 0;
 }
 
-static int write_locked(struct writer *w, const struct backup_source *s, struct err *e)
+/* The blocks, then the manifest that names them. */
+static int write_manifest(struct writer *w, struct err *e)
 {
-	uint64_t bytes;
+	struct manifest m;
 	int r;
 
-	r = io_size(w->fd, &bytes, e);
-	r = r ?: fill_info(s, bytes, &w->m.info, e);
+	r = write_blocks(w, e);
+	r = r ?: manifest_finish(w->manifest, w->stats.stored_bytes, &m, e);
 	if (r)
 		return r;
-	w->m.n_blocks = block_count(bytes);
-	w->m.hashes = calloc(w->m.n_blocks + 1, HASH_BYTES);
+	r = keep_blocks(w, &m, e);
+	manifest_clear(&m);
+	r = r ?: store_sync(w->run.dir, e);
+	return r ?: manifest_publish(w->manifest, e);
+}
+
+static int write_locked(struct writer *w, const struct backup_source *s, struct err *e)
+{
+	struct backup_info info;
+	int r;
+
+	r = io_size(w->fd, &w->device_bytes, e);
+	r = r ?: fill_info(s, w->device_bytes, &info, e);
+	if (r)
+		return r;
 	w->buf = malloc(BACKUP_BLOCK_BYTES);
 	w->run.spare = malloc(BACKUP_BLOCK_BYTES);
-	if (!w->m.hashes || !w->buf || !w->run.spare)
+	if (!w->buf || !w->run.spare)
 		return err_set(e, -ENOMEM, "no memory for a backup");
 	/* What a mapping wrote went past the device's page cache: none of it may be older. */
 	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
-	r = write_blocks(w, e);
-	w->m.info.stored_bytes = w->stats.stored_bytes;
-	r = r ?: keep_blocks(w, e);
-	r = r ?: store_sync(w->run.dir, e); /* blocks before the manifest that names them */
-	return r ?: manifest_write(w->run.dir, &w->m, e);
+	r = manifest_create(w->run.dir, &info, &w->manifest, e);
+	return r ?: write_manifest(w, e);
 }
 
 int backup_write(const char *dir, const struct backup_source *s, backup_progress *progress,
@@ -154,7 +171,7 @@ int backup_write(const char *dir, const struct backup_source *s, backup_progress
 	r = store_open(dir, true, false, &lock, e);
 	if (r)
 		return r;
-	r = manifest_read(dir, s->volume, s->name, &old, e);
+	r = manifest_open(dir, s->volume, s->name, &old, e);
 	if (!r) {
 		manifest_clear(&old);
 		if (ret)
@@ -170,7 +187,7 @@ int backup_write(const char *dir, const struct backup_source *s, backup_progress
 	w.fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	r = w.fd < 0 ? err_sys(e, -errno, "%s can't be opened", s->path) : write_locked(&w, s, e);
 	base_closep(&w.fd);
-	manifest_clear(&w.m);
+	manifest_drop(w.manifest);
 	free(w.buf);
 	free(w.run.spare);
 	if (!r && ret)
@@ -187,7 +204,7 @@ int backup_read(const char *dir, const char *volume, const char *name, struct ba
 	int r;
 
 	r = store_check(dir, e);
-	r = r ?: manifest_read(dir, volume, name, &m, e);
+	r = r ?: manifest_open(dir, volume, name, &m, e);
 	if (r)
 		return r;
 	*ret = m.info;
@@ -285,50 +302,86 @@ int backup_list(const char *dir, const char *volume, backup_bad *bad, void *arg,
 
 struct reader {
 	const char *dir;
-	const struct manifest *m;
+	struct manifest *m;
 	int to;
 	bool zero_holes;
 	char *buf;
+	bool more; /* of the manifest: the block that comes next */
+	uint64_t index;
+	uint8_t hash[HASH_BYTES];
 };
 
-static int read_block(const struct reader *d, uint64_t i, struct err *e)
+static int look_ahead(struct reader *d, struct err *e)
+{
+	int r = manifest_next(d->m, &d->index, d->hash, e);
+
+	d->more = r > 0;
+	return r < 0 ? r : 0;
+}
+
+static int read_block(const struct reader *d, uint64_t i, const uint8_t *hash, struct err *e)
 {
 	size_t len = block_length(d->m->info.device_bytes, i);
-	bool hole = hash_is_hole(d->m->hashes[i]);
 	int r = 0;
 
-	if (hole)
+	if (hash)
+		r = store_get(d->dir, hash, d->buf, len, e);
+	else if (d->zero_holes)
 		memset(d->buf, 0, len);
-	else
-		r = store_get(d->dir, d->m->hashes[i], d->buf, len, e);
-	if (!r && d->to >= 0 && (!hole || d->zero_holes))
+	if (!r && d->to >= 0 && (hash || d->zero_holes))
 		r = io_pwrite_full(d->to, d->buf, len, i * BACKUP_BLOCK_BYTES, e);
 	return r;
 }
 
+/* All but the first block. */
+static int read_rest(struct reader *d, backup_progress *progress, void *arg, struct err *e)
+{
+	uint64_t end = d->m->info.device_bytes, done = 0;
+	int r = 0;
+
+	for (uint64_t i = 1; !r && i < d->m->n_blocks; i++) {
+		bool here = d->more && d->index == i;
+
+		r = read_block(d, i, here ? d->hash : NULL, e);
+		if (!r && here)
+			r = look_ahead(d, e);
+		done += block_length(end, i);
+		if (!r && progress)
+			progress(arg, done, end);
+	}
+	return r;
+}
+
 /* The first block, with the header in it, comes last: half of a volume must not pass for one. */
-static int read_all(const char *dir, const struct manifest *m, int to, bool zero_holes,
+static int read_all(const char *dir, struct manifest *m, int to, bool zero_holes,
 		    backup_progress *progress, void *arg, struct err *e)
 {
 	_cleanup_free_ char *buf = calloc(1, BACKUP_BLOCK_BYTES);
-	struct reader d = { dir, m, to, zero_holes, buf };
-	uint64_t end = m->info.device_bytes, n = m->n_blocks, done = 0;
+	struct reader d = { .dir = dir, .m = m, .to = to, .zero_holes = zero_holes, .buf = buf };
+	uint64_t end = m->info.device_bytes;
+	uint8_t first[HASH_BYTES];
+	bool has_first;
 	int r = 0;
 
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory for a block");
-	if (to >= 0 && zero_holes && n) {
+	if (to >= 0 && zero_holes && m->n_blocks) {
 		r = io_pwrite_full(to, buf, block_length(end, 0), 0, e);
 		r = r ?: io_fsync(to, e);
 	}
-	for (uint64_t k = 1; !r && k <= n; k++) {
-		if (k == n && to >= 0)
-			r = io_fsync(to, e);
-		r = r ?: read_block(&d, k % n, e);
-		done += block_length(end, k % n);
-		if (!r && progress)
-			progress(arg, done, end);
+	r = r ?: look_ahead(&d, e);
+	has_first = !r && d.more && d.index == 0;
+	if (has_first) {
+		memcpy(first, d.hash, HASH_BYTES);
+		r = look_ahead(&d, e);
 	}
+	r = r ?: read_rest(&d, progress, arg, e);
+	if (!r && to >= 0)
+		r = io_fsync(to, e);
+	if (!r && m->n_blocks)
+		r = read_block(&d, 0, has_first ? first : NULL, e);
+	if (!r && progress)
+		progress(arg, end, end);
 	return r;
 }
 
@@ -386,7 +439,7 @@ int backup_restore(const char *dir, const char *volume, const char *name, const 
 	int r;
 
 	r = store_open(dir, false, false, &lock, e);
-	r = r ?: manifest_read(dir, volume, name, &m, e);
+	r = r ?: manifest_open(dir, volume, name, &m, e);
 	if (r)
 		return r;
 	r = open_target(path, m.info.device_bytes, overwrite, &fd, &blank, &made, e);
@@ -406,7 +459,7 @@ int backup_verify(const char *dir, const char *volume, const char *name, backup_
 	int r;
 
 	r = store_open(dir, false, false, &lock, e);
-	r = r ?: manifest_read(dir, volume, name, &m, e);
+	r = r ?: manifest_open(dir, volume, name, &m, e);
 	if (r)
 		return r;
 	r = read_all(dir, &m, -1, false, progress, arg, e);

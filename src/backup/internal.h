@@ -13,17 +13,68 @@
 #define HASH_BYTES 32u
 #define HASH_HEX (2 * HASH_BYTES + 1)
 
-/** A manifest in memory: its head, and a hash a block; all zero bytes = a hole. */
+/* ---- JSON as it comes from a file; a caller has one at a time ---- */
+#define SCAN_BUFFER_BYTES (64u * 1024)
+struct scan {
+	int fd;
+	int failed; /* -errno of a read; all below then fail as at the end */
+	uint64_t file_at;
+	struct crypto_sha256 sum; /* of all that was in the buffer */
+	size_t at, n;
+	char buf[SCAN_BUFFER_BYTES];
+};
+/** scan_begin - from offset @at on. */
+void scan_begin(struct scan *s, int fd, uint64_t at);
+/** scan_end - the SHA-256 from there to the end of the file. */
+void scan_end(struct scan *s, uint8_t ret[HASH_BYTES]);
+/** scan_peek - the next character that is no blank, < 0 at the end. */
+int scan_peek(struct scan *s);
+/** scan_take - is it this one? Then it is taken. */
+bool scan_take(struct scan *s, int c);
+/** scan_string - a string into ret[cap], cut short where it is too long; *ret_len: as long as it
+ * is. False: that is none. */
+bool scan_string(struct scan *s, char *ret, size_t cap, size_t *ret_len);
+/** scan_number - a whole number from 0 to INT64_MAX. */
+bool scan_number(struct scan *s, uint64_t *ret);
+/** scan_skip - whatever value stands there. */
+bool scan_skip(struct scan *s);
+
+/* ---- manifests ---- */
+#define MANIFEST_VERSION 1
+void manifest_path(const char *dir, const char *volume, const char *name,
+		   char ret[STORE_PATH_BYTES]);
+
+/** A manifest that is open: its head. Its blocks are read when they are asked for. */
 struct manifest {
 	struct backup_info info;
-	uint64_t n_blocks;
-	uint8_t (*hashes)[HASH_BYTES];
+	uint64_t n_blocks; /* holes too */
+	struct manifest_reader *reader;
 };
-void manifest_clear(struct manifest *m);
-int manifest_read(const char *dir, const char *volume, const char *name, struct manifest *ret,
+/** manifest_open - and read all of it once: -ENOENT, -EBADMSG. */
+int manifest_open(const char *dir, const char *volume, const char *name, struct manifest *ret,
 		  struct err *e);
-/** manifest_write - atomically, flushed. */
-int manifest_write(const char *dir, const struct manifest *m, struct err *e);
+/** manifest_open_fd - @fd is its own from now on. */
+int manifest_open_fd(int fd, struct manifest *ret, struct err *e);
+void manifest_clear(struct manifest *m);
+/** manifest_next - the next block that is no hole, in order: 1; behind the last one 0, and the next
+ * call begins anew. -EBADMSG. */
+int manifest_next(struct manifest *m, uint64_t *ret_index, uint8_t ret_hash[HASH_BYTES],
+		  struct err *e);
+
+/** manifest_create - a new manifest beside its name (info.stored_bytes comes later). */
+struct manifest_writer;
+int manifest_create(const char *dir, const struct backup_info *info, struct manifest_writer **ret,
+		    struct err *e);
+/** manifest_add - a block that is no hole; in order. */
+int manifest_add(struct manifest_writer *w, uint64_t index, const uint8_t hash[HASH_BYTES],
+		 struct err *e);
+/** manifest_finish - whole and flushed, not yet under its name; *ret reads it. */
+int manifest_finish(struct manifest_writer *w, uint64_t stored_bytes, struct manifest *ret,
+		    struct err *e);
+/** manifest_publish - under its name, flushed. */
+int manifest_publish(struct manifest_writer *w, struct err *e);
+/** manifest_drop - always in the end; what has no name by then is removed. */
+void manifest_drop(struct manifest_writer *w);
 /** manifest_delete - flushed. Gone already: success. */
 int manifest_delete(const char *dir, const char *volume, const char *name, struct err *e);
 /** manifest_sweep - remove what writers left that died. The caller holds the store exclusively. */
@@ -63,8 +114,8 @@ int store_put(const struct store_run *run, const uint8_t hash[HASH_BYTES], const
 	      size_t len, bool *ret_new, struct err *e);
 /** store_touch - a block is in use from now on. -EBADMSG: it is gone. */
 int store_touch(const char *dir, const uint8_t hash[HASH_BYTES], struct err *e);
-/** store_write_file - @n parts as a new file, flushed, then under its name. */
-int store_write_file(const char *path, const struct crypto_iov *parts, size_t n, struct err *e);
+/** store_new_file - "@path.new-RANDOM": what is under @path when it is whole. Its descriptor. */
+int store_new_file(const char *path, char ret_tmp[STORE_PATH_BYTES + 32], struct err *e);
 int store_sync(const char *dir, struct err *e);
 /** store_get - read a block of @len bytes and check it against its hash. -EBADMSG. */
 int store_get(const char *dir, const uint8_t hash[HASH_BYTES], void *block, size_t len,
@@ -76,4 +127,3 @@ bool backup_name_valid(const char *name);
 uint64_t block_count(uint64_t device_bytes);
 /** block_length - of block @i: the last one may be short. */
 size_t block_length(uint64_t device_bytes, uint64_t i);
-bool hash_is_hole(const uint8_t hash[HASH_BYTES]);

@@ -25,13 +25,6 @@ size_t block_length(uint64_t device_bytes, uint64_t i)
 	return left < BACKUP_BLOCK_BYTES ? (size_t)left : BACKUP_BLOCK_BYTES;
 }
 
-bool hash_is_hole(const uint8_t hash[HASH_BYTES])
-{
-	static const uint8_t none[HASH_BYTES];
-
-	return !memcmp(hash, none, HASH_BYTES);
-}
-
 bool backup_name_valid(const char *name)
 {
 	size_t n = strlen(name);
@@ -146,24 +139,32 @@ static void blob_path(const char *dir, const uint8_t hash[HASH_BYTES], char ret[
 	snprintf(ret + *ret_dir_len, PATH_BYTES - *ret_dir_len, "/%s", hex + 2);
 }
 
-int store_write_file(const char *path, const struct crypto_iov *parts, size_t n, struct err *e)
+int store_new_file(const char *path, char ret_tmp[STORE_PATH_BYTES + 32], struct err *e)
 {
-	char tmp[STORE_PATH_BYTES + 32], hex[17];
-	_cleanup_close_ int fd = -1;
-	uint64_t random, at = 0;
-	int r;
+	uint64_t random;
+	char hex[17];
+	int fd, r;
 
 	/* Other threads and hosts may write the same file at this moment. */
 	r = crypto_random(&random, sizeof(random), e);
 	if (r)
 		return r;
 	text_hex(&random, sizeof(random), hex);
-	snprintf(tmp, sizeof(tmp), "%s.new-%s", path, hex);
-	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	snprintf(ret_tmp, STORE_PATH_BYTES + 32, "%s.new-%s", path, hex);
+	fd = open(ret_tmp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd < 0 ? err_sys(e, -errno, "%s can't be made", ret_tmp) : fd;
+}
+
+/* Flushed, then under its name. */
+static int write_blob(const char *path, const void *block, size_t len, struct err *e)
+{
+	char tmp[STORE_PATH_BYTES + 32];
+	_cleanup_close_ int fd = store_new_file(path, tmp, e);
+	int r;
+
 	if (fd < 0)
-		return err_sys(e, -errno, "%s can't be made", tmp);
-	for (size_t i = 0; !r && i < n; at += parts[i++].len)
-		r = io_pwrite_full(fd, parts[i].data, parts[i].len, at, e);
+		return fd;
+	r = io_pwrite_full(fd, block, len, 0, e);
 	r = r ?: io_fsync(fd, e);
 	if (!r && rename(tmp, path))
 		r = err_sys(e, -errno, "%s can't get its name", path);
@@ -190,7 +191,6 @@ static bool have_block(const struct store_run *run, const char *path,
 int store_put(const struct store_run *run, const uint8_t hash[HASH_BYTES], const void *block,
 	      size_t len, bool *ret_new, struct err *e)
 {
-	struct crypto_iov part = { block, len };
 	char path[PATH_BYTES];
 	size_t n;
 	int r;
@@ -204,7 +204,7 @@ int store_put(const struct store_run *run, const uint8_t hash[HASH_BYTES], const
 	path[n] = '/';
 	if (r)
 		return r;
-	return store_write_file(path, &part, 1, e);
+	return write_blob(path, block, len, e);
 }
 
 int store_touch(const char *dir, const uint8_t hash[HASH_BYTES], struct err *e)
@@ -256,35 +256,72 @@ int store_get(const char *dir, const uint8_t hash[HASH_BYTES], void *block, size
 
 /* ---- sweep ---- */
 
+/* The blocks in use whose hash begins with one of a range of bytes: all of a store may be more than
+ * there is room for, so it is swept in as many parts as that takes. */
+#define SET_MAX (128u * 1024) /* 4 MiB of hashes */
 struct hash_set {
 	uint8_t (*hashes)[HASH_BYTES];
 	size_t n, cap;
+	unsigned int from, to;
 };
-
-static int collect(void *arg, struct manifest *m, struct err *e)
-{
-	struct hash_set *s = arg;
-
-	for (uint64_t i = 0; i < m->n_blocks; i++) {
-		if (hash_is_hole(m->hashes[i]))
-			continue;
-		if (s->n == s->cap) {
-			size_t cap = s->cap ? 2 * s->cap : 1024;
-			void *grown = reallocarray(s->hashes, cap, HASH_BYTES);
-
-			if (!grown)
-				return err_set(e, -ENOMEM, "no memory to look for blocks in use");
-			s->hashes = grown;
-			s->cap = cap;
-		}
-		memcpy(s->hashes[s->n++], m->hashes[i], HASH_BYTES);
-	}
-	return 0;
-}
 
 static int by_bytes(const void *a, const void *b)
 {
 	return memcmp(a, b, HASH_BYTES);
+}
+
+static void sort_set(struct hash_set *s)
+{
+	size_t kept = 0;
+
+	if (s->n)
+		qsort(s->hashes, s->n, HASH_BYTES, by_bytes);
+	for (size_t i = 0; i < s->n; i++)
+		if (!kept || memcmp(s->hashes[i], s->hashes[kept - 1], HASH_BYTES) != 0)
+			memmove(s->hashes[kept++], s->hashes[i], HASH_BYTES);
+	s->n = kept;
+}
+
+/* Full: the same blocks of several backups are one; then half the range will do. One byte's is
+ * never left out. */
+static int make_room(struct hash_set *s, struct err *e)
+{
+	size_t cap = s->cap ? 2 * s->cap : 1024;
+	void *grown;
+
+	if (s->n >= SET_MAX)
+		sort_set(s);
+	while (s->n > SET_MAX / 2 && s->to - s->from > 1) {
+		s->to -= (s->to - s->from) / 2;
+		while (s->n && s->hashes[s->n - 1][0] >= s->to)
+			s->n--;
+	}
+	if (s->n < s->cap / 4 * 3)
+		return 0;
+	grown = reallocarray(s->hashes, cap, HASH_BYTES);
+	if (!grown)
+		return err_set(e, -ENOMEM, "no memory to look for blocks in use");
+	s->hashes = grown;
+	s->cap = cap;
+	return 0;
+}
+
+static int collect(void *arg, struct manifest *m, struct err *e)
+{
+	struct hash_set *s = arg;
+	uint8_t hash[HASH_BYTES];
+	uint64_t index;
+	int r;
+
+	while ((r = manifest_next(m, &index, hash, e)) > 0) {
+		if (s->n == s->cap)
+			r = make_room(s, e);
+		if (r < 0)
+			break;
+		if (hash[0] >= s->from && hash[0] < s->to)
+			memcpy(s->hashes[s->n++], hash, HASH_BYTES);
+	}
+	return r;
 }
 
 bool store_is_old(int dirfd, const char *name, const struct timespec *now)
@@ -324,23 +361,36 @@ static int sweep_dir(const char *path, const char *prefix, const struct hash_set
 	return r;
 }
 
+/* From s->from on; s->to: how far. */
+static int sweep_part(const char *dir, const struct timespec *now, struct hash_set *s,
+		      struct err *e)
+{
+	char path[PATH_BYTES], prefix[12];
+	int r;
+
+	s->n = 0;
+	s->to = 256;
+	r = manifest_each(dir, NULL, collect, NULL, s, e);
+	if (!r)
+		sort_set(s);
+	for (unsigned int i = s->from; !r && i < s->to; i++) {
+		snprintf(prefix, sizeof(prefix), "%02x", i);
+		snprintf(path, sizeof(path), "%.4000s/blobs/%s", dir, prefix);
+		r = sweep_dir(path, prefix, s, now, e);
+	}
+	return r;
+}
+
 int store_sweep(const char *dir, int lock, struct err *e)
 {
-	struct hash_set used = { NULL, 0, 0 };
-	char path[PATH_BYTES], prefix[3];
+	struct hash_set used = { NULL, 0, 0, 0, 0 };
 	struct timespec now;
 	int r;
 
 	r = store_now(lock, &now, e);
-	r = r ?: manifest_each(dir, NULL, collect, NULL, &used, e);
 	r = r ?: manifest_sweep(dir, &now, e);
-	if (!r && used.n)
-		qsort(used.hashes, used.n, HASH_BYTES, by_bytes);
-	for (unsigned int i = 0; !r && i < 256; i++) {
-		snprintf(prefix, sizeof(prefix), "%02x", i);
-		snprintf(path, sizeof(path), "%.4000s/blobs/%s", dir, prefix);
-		r = sweep_dir(path, prefix, &used, &now, e);
-	}
+	for (; !r && used.from < 256; used.from = used.to)
+		r = sweep_part(dir, &now, &used, e);
 	free(used.hashes);
 	return r;
 }

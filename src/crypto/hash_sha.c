@@ -8,6 +8,7 @@
 
 _Static_assert(sizeof(SHA512_CTX) <= sizeof(union crypto_sha_state), "room for SHA-512");
 _Static_assert(sizeof(SHA256_CTX) <= sizeof(union crypto_sha_state), "room for SHA-256");
+_Static_assert(sizeof(SHA256_CTX) <= sizeof(struct crypto_sha256), "room for SHA-256");
 _Static_assert(sizeof(SHA_CTX) <= sizeof(union crypto_sha_state), "room for SHA-1");
 
 static void sha1_init(union crypto_sha_state *s)
@@ -171,4 +172,19 @@ const struct crypto_sha *crypto_sha_find(const char *name)
 		if (!strcasecmp(name, sha_table[i].name))
 			return &sha_table[i];
 	return NULL;
+}
+
+void crypto_sha256_begin(struct crypto_sha256 *s)
+{
+	SHA256_Init((SHA256_CTX *)s);
+}
+
+void crypto_sha256_add(struct crypto_sha256 *s, const void *data, size_t len)
+{
+	SHA256_Update((SHA256_CTX *)s, data, len);
+}
+
+void crypto_sha256_end(struct crypto_sha256 *s, uint8_t ret[32])
+{
+	SHA256_Final(ret, (SHA256_CTX *)s);
 }

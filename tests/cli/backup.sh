@@ -192,6 +192,54 @@ check "the next deletion takes what was left" test "$(blobs)" -lt "$before"
 check "the others are whole: two" backup --verify store "$uuid" two
 check "the others are whole: three" backup --verify store "$uuid" three
 
+# Manifests of other programs: JSON, whatever its order and its blanks. And ours: JSON for them.
+/usr/bin/python3 - "store/manifests/$uuid/three.json" <<'END'
+import hashlib, json, sys
+line, text = open(sys.argv[1], "rb").read().split(b"\n", 1)
+assert hashlib.sha256(text).hexdigest().encode() == line
+m = json.loads(text)
+m = {k: m[k] for k in ("version", "block", "device")} | {"new": [{"x": None}, 1.5e3, "]"], "blocks": m.pop("blocks")} | m
+text = json.dumps(m, indent=1).encode()
+open(sys.argv[1], "wb").write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+END
+check_equal "Python reads ours, and writes another" 0 $?
+check "which is read" backup --verify store "$uuid" three
+
+# Of 400 GiB full of data: not in memory, neither to list nor to look for blocks that nobody needs.
+cat >big.py <<'END'
+import hashlib, json, os, resource, subprocess, sys
+if sys.argv[1] == "make":
+    for name in "a", "b":
+        head = {"version": 1, "volume": "huge", "name": name, "size": 0, "header": 0, "device": 409600 << 20, "stored": 0,
+                "encrypted": 1, "fs_type": "", "uuid": "", "created": 1, "block": 1 << 20,
+                "blocks": [[i, os.urandom(32).hex()] for i in range(409600)]}
+        text = json.dumps(head, separators=(",", ":")).encode()
+        os.makedirs("store/manifests/huge", exist_ok=True)
+        open(f"store/manifests/huge/{name}.json", "wb").write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+else:
+    r = subprocess.run(sys.argv[1:])
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=open("rss", "w"))
+    sys.exit(r.returncode)
+END
+# with the interpreter's own, which the child has before its exec
+/usr/bin/python3 big.py true
+base=$(cat rss)
+/usr/bin/python3 big.py make
+check "two backups of 400 GiB: list" /usr/bin/python3 big.py "$CRYPTVOL" backup --list store
+check "in a few MiB ($(cat rss) KiB)" test "$(cat rss)" -lt $((base + 8192))
+change img 7 && backup img store --name six >said
+mine=$(blob_of img 7)
+kept=$(blob_of img 30)
+age store
+before=$(blobs)
+check "delete beside them" /usr/bin/python3 big.py "$CRYPTVOL" backup -q --delete store "$uuid" six
+check "in a few MiB ($(cat rss) KiB)" test "$(cat rss)" -lt $((base + 8192))
+check "its block is gone" test ! -e "$mine"
+check "others' aren't" test -e "$kept" -a "$(blobs)" -ge $((before - 2))
+check "nor is one missing: two" backup --verify store "$uuid" two
+check "nor is one missing: three" backup --verify store "$uuid" three
+rm -r store/manifests/huge
+
 # A server that goes away while manifests are listed: that isn't their end.
 cat >listing.c <<'END'
 #define _GNU_SOURCE

@@ -102,6 +102,8 @@ enum option_kind {
 	  "keep the key in the mapping's own keyring, to grow it without a passphrase")            \
 	X(SERIALIZE_MEMORY_HARD_PBKDF, "serialize-memory-hard-pbkdf", NULL, 0, FLAG, NULL,         \
 	  "accepted: memory is always shared out by a budget")                                     \
+	X(EXCEED_AVAILABLE_MEMORY, "exceed-available-memory", NULL, 0, FLAG, NULL,                 \
+	  "derive the key though less memory is available than that takes")                        \
 	X(DISABLE_EXTERNAL_TOKENS, "disable-external-tokens", NULL, 0, FLAG, NULL,                 \
 	  "accepted: no token plugins are loaded")                                                 \
 	X(SIZE, "size", NULL, 'b', U64, "SECTORS", "size of the mapping in 512-byte sectors")      \

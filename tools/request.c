@@ -8,8 +8,11 @@
 
 int cli_kdf(struct cli *c)
 {
-	static const struct crypto_kdf_config config = { .lock_dir = LOCK_DIR,
-							 .idle_bytes = UINT64_MAX };
+	const struct crypto_kdf_config config = {
+		.lock_dir = LOCK_DIR,
+		.idle_bytes = UINT64_MAX,
+		.exceed_available = cli_set(c, OPT_EXCEED_AVAILABLE_MEMORY),
+	};
 
 	if (c->env.kdf)
 		return 0;

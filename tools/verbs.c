@@ -14,7 +14,7 @@ const struct option_row cli_option_rows[OPT_COUNT] = {
 #define KEY_IN                                                                      \
 	OPT_KEY_FILE, OPT_KEYFILE_OFFSET, OPT_KEYFILE_SIZE, OPT_TRIES, OPT_TIMEOUT, \
 		OPT_VERIFY_PASSPHRASE, OPT_SERIALIZE_MEMORY_HARD_PBKDF,             \
-		OPT_DISABLE_EXTERNAL_TOKENS
+		OPT_EXCEED_AVAILABLE_MEMORY, OPT_DISABLE_EXTERNAL_TOKENS
 #define KEY_NEW OPT_NEW_KEYFILE, OPT_NEW_KEYFILE_OFFSET, OPT_NEW_KEYFILE_SIZE, OPT_FORCE_PASSWORD
 #define COSTS                                                                        \
 	OPT_PBKDF, OPT_PBKDF_FORCE_ITERATIONS, OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL, \

@@ -126,6 +126,8 @@ struct crypto_kdf_config {
 				  UINT64_MAX */
 	const char *lock_dir;  /* directory of the host's admission lock file, NULL = this process
 				  only */
+	bool exceed_available; /* one that runs alone may take more than is available just now
+				  (never more than a limit): the host swaps, or ends a process */
 	/* After each derivation, in its thread: how long it took, its turn in the queue included.
 	 * May be NULL. */
 	void (*derived)(void *arg, double seconds);

@@ -226,6 +226,9 @@ static int look_for_room(struct crypto_kdf *kdf, struct crypto_waiter *w, struct
 		used = ret_host->units * KIB;
 	if (used + bytes <= l.hard_bytes && (g->arena || bytes <= l.spare_bytes))
 		return 0;
+	/* Nobody of ours will release any. */
+	if (!used && kdf->exceed_available)
+		return 0;
 	if (!used)
 		return err_set(e, -ENOMEM, TOO_BIG, bytes / 1024,
 			       (unsigned long long)(l.spare_bytes / 1024),

@@ -84,6 +84,7 @@ int crypto_kdf_new_at(const char *root, const struct crypto_kdf_config *c, struc
 		return err_set(e, -ENOMEM, "no memory for key derivations");
 	}
 	kdf->policy_bytes = c->budget_bytes;
+	kdf->exceed_available = c->exceed_available;
 	kdf->idle_max_bytes = c->idle_bytes;
 	kdf->derived = c->derived;
 	kdf->arg = c->arg;

@@ -18,6 +18,7 @@ struct crypto_kdf {
 	char *root;	/* "" but in tests: where proc and sys are */
 	char *lock_dir; /* NULL: this process only */
 	uint64_t policy_bytes, idle_max_bytes;
+	bool exceed_available;
 	void (*derived)(void *arg, double seconds);
 	void *arg;
 

@@ -194,6 +194,33 @@ static void short_of_memory(void)
 	}
 }
 
+/* Asked to: what is available doesn't count for one that is alone; limits do, and others' turns. */
+static void more_than_available(void)
+{
+	const struct crypto_kdf_config c = { .lock_dir = lock_dir, .exceed_available = true };
+	struct waiter_thread w = { .bytes = 8 * MIB };
+	struct crypto_grant g;
+	struct err e = { 0 };
+
+	begin();
+	REQUIRE(!crypto_kdf_new_at(t.root, &c, &w.kdf, NULL));
+	tree_meminfo(&t, 64, 9);
+	REQUIRE(!crypto_admission_enter(w.kdf, 8 * MIB, &g, &e));
+	crypto_admission_leave(w.kdf, &g);
+	CHECK_INT(crypto_admission_enter(w.kdf, 64 * MIB, &g, &e), -ENOMEM);
+	CHECK_CONTAINS(e.text, "the machine's memory");
+	REQUIRE(!crypto_admission_enter(w.kdf, 4 * MIB, &g, &e));
+	REQUIRE(!pthread_create(&w.id, NULL, enter_and_leave, &w));
+	CHECK(wait_for_waiting(w.kdf, 1));
+	pause_ms(20);
+	CHECK(!w.admitted);
+	crypto_admission_leave(w.kdf, &g);
+	pthread_join(w.id, NULL);
+	CHECK(w.admitted);
+	crypto_kdf_free(w.kdf);
+	tree_remove(&t);
+}
+
 static void small_ones_dont_queue(void)
 {
 	struct crypto_grant big, small;
@@ -582,6 +609,7 @@ int main(void)
 	RUN(killed_process_frees);
 	RUN(limits_by_name);
 	RUN(short_of_memory);
+	RUN(more_than_available);
 	RUN(small_ones_dont_queue);
 	RUN(arenas_are_used_again);
 	RUN(first_come_first_served);

@@ -19,7 +19,6 @@ struct backend {
 	int fd_volumes, fd_snapshots, fd_tmp; /* subdirectories */
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement sequence at a time */
-	bool state_was_new;   /* no records were found: images there are adopted, open only */
 	atomic_uint slow;     /* slow_enter */
 	unsigned int slow_max;
 	void (*warn)(void *arg, const char *sentence); /* NULL = nobody listens */
@@ -48,6 +47,10 @@ void progress_show(void *progress, uint64_t done_bytes, uint64_t total_bytes);
 /* ---- state.c: the data base ---- */
 int state_open(struct backend *b, const char *node_id, struct err *e);
 void state_close(struct backend *b);
+/** state_adoption_due - were there no records, so that images have to be adopted, and they aren't
+ * yet? (within a transaction) 1, 0, else negative errno. state_adoption_done: now they are. */
+int state_adoption_due(struct backend *b, struct err *e);
+int state_adoption_done(struct backend *b, struct err *e);
 /**
  * state_run - a statement without rows. @types: one letter a parameter: t text (NULL allowed), i
  * int64_t. Outside a transaction it is durable when it returns. *ret_changes may be NULL.

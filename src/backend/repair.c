@@ -98,19 +98,32 @@ static int adopt_image(struct backend *b, const char *file, struct err *e)
 	return adopt(b, id, (uint64_t)sb.st_size, e);
 }
 
-static int adopt_images(struct backend *b, struct err *e)
+static int adopt_all(struct backend *b, struct err *e)
 {
-	int fd = dup(b->fd_volumes), r;
+	int fd = dup(b->fd_volumes), r = 0;
 	struct dirent *d;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!dir)
 		return err_sys(e, -errno, "state-dir: volumes");
 	rewinddir(dir);
-	r = state_begin(b, e);
 	while (!r && (d = readdir(dir)))
 		r = adopt_image(b, d->d_name, e);
 	closedir(dir);
+	return r ?: state_adoption_done(b, e);
+}
+
+/* In one transaction with the look at what is due: a second process may start, too. */
+static int adopt_images(struct backend *b, struct err *e)
+{
+	int r;
+
+	r = state_begin(b, e);
+	if (r)
+		return r;
+	r = state_adoption_due(b, e);
+	if (r == 1)
+		r = adopt_all(b, e);
 	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
 }
 
@@ -146,7 +159,6 @@ int repair_at_start(struct backend *b, struct err *e)
 	int r;
 
 	r = drop_unfinished(b, e);
-	if (!r && b->state_was_new)
-		r = adopt_images(b, e);
+	r = r ?: adopt_images(b, e);
 	return r ?: finish_deletions(b, e);
 }

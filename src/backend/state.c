@@ -206,7 +206,22 @@ static int create_schema(struct backend *b, const char *node_id, struct err *e)
 	r = r
 		    ?: state_run(b, NULL, e, "INSERT INTO meta VALUES('schema_version', ?)", "t",
 				 version);
-	return r ?: state_run(b, NULL, e, "INSERT INTO meta VALUES('node_id', ?)", "t", node_id);
+	r = r ?: state_run(b, NULL, e, "INSERT INTO meta VALUES('node_id', ?)", "t", node_id);
+	/* With the schema, so that a death before the adoption doesn't leave it out. */
+	return r ?: state_run(b, NULL, e, "INSERT INTO meta VALUES('adoption', 'due')", "");
+}
+
+int state_adoption_due(struct backend *b, struct err *e)
+{
+	char value[16];
+	int r = get_meta(b, "adoption", value, sizeof(value), e);
+
+	return r == -ENOENT ? 0 : r ?: 1;
+}
+
+int state_adoption_done(struct backend *b, struct err *e)
+{
+	return state_run(b, NULL, e, "DELETE FROM meta WHERE key='adoption'", "");
 }
 
 static bool has_schema(struct backend *b)
@@ -278,8 +293,7 @@ int state_open(struct backend *b, const char *node_id, struct err *e)
 	r = r ?: state_begin(b, e);
 	if (r)
 		return r;
-	b->state_was_new = !has_schema(b);
-	r = b->state_was_new ? create_schema(b, node_id, e) : check_schema(b, node_id, e);
+	r = has_schema(b) ? check_schema(b, node_id, e) : create_schema(b, node_id, e);
 	r = r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
 	if (!r)
 		reserve_log(path);

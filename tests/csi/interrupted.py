@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 
-from lab import (CRYPTSETUP, HEADER, MIB, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background, lab_loop,
-                 lose_records, mount_cap, pb, read_at, records, run, run_cases, small_state, source_snapshot, source_volume, still_there,
+from killpoints import Tracer
+from lab import (CRYPTSETUP, FULL, HEADER, MIB, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background, lab_loop,
+                 lose_records, mount_cap, pb, read_at, records, remove_records, run, run_cases, small_state, source_snapshot, source_volume, still_there,
                  used, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
@@ -148,6 +149,27 @@ def adopted(lab):
                stdin=v.secrets["CRYPTO_KEY_VALUE"].encode()).returncode
     assert len(read_at(kept, HEADER).strip(b"\0")) > MIB // 2
     os.unlink(kept)
+
+
+@case("the records are lost, and the start after that is killed, wherever: the next one adopts all images")
+def killed_in_adoption(lab):
+    volumes = [lab.create(encrypted=False, size=16 * MIB, cap=block_cap()) for _ in range(2)]
+    tracer, kills, step = Tracer(), [], 1 if FULL else 5  # from the schema to the adoption it is 8
+    while True:
+        lab.driver.stop()
+        remove_records(lab.driver)
+        tracer.start(at=step * len(kills) + 1, wait=False)
+        wait_for("the kill", 20, lambda: tracer.control.state()[1] or tracer.listens())
+        if not tracer.control.state()[1]:
+            break
+        kills.append(tracer.control.state()[2])
+        tracer.process.wait(20)
+        lab.driver.start()
+        expect(f"adopted after {len(kills)}, {kills[-1]}", sorted(v.id for v in volumes), sorted(e.volume.volume_id for e in lab.c.ListVolumes().entries))
+    tracer.stop()
+    lab.driver.start()
+    print(f"    {len(kills)} kills")
+    assert sum("state.db-wal" in k for k in kills) > 4, kills
 
 
 # ---- two operations at one volume ----

@@ -545,11 +545,15 @@ def small_state(lab, kind, mib):
     return folder
 
 
+def remove_records(driver):
+    for f in os.listdir(driver.state):
+        if f.startswith("state.db"):
+            os.unlink(f"{driver.state}/{f}")
+
+
 def lose_records(lab):
     lab.driver.stop()
-    for f in os.listdir(lab.driver.state):
-        if f.startswith("state.db"):
-            os.unlink(f"{lab.driver.state}/{f}")
+    remove_records(lab.driver)
     lab.driver.start()
 
 

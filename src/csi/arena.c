@@ -3,7 +3,6 @@
 // wiped when the call ends.
 #include "csi.h"
 
-#include <stdio.h>
 #include <sys/mman.h>
 
 #define ARENA_CHUNK_BYTES (64u * 1024)
@@ -109,26 +108,6 @@ char *csi_arena_strdup(struct csi_arena *a, const char *s)
 	char *p = csi_arena_alloc(a, n);
 
 	return p ? memcpy(p, s, n) : NULL;
-}
-
-char *csi_arena_printf(struct csi_arena *a, const char *fmt, ...)
-{
-	va_list ap;
-	char *p;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return NULL;
-	p = csi_arena_alloc(a, (size_t)n + 1);
-	if (!p)
-		return NULL;
-	va_start(ap, fmt);
-	vsnprintf(p, (size_t)n + 1, fmt, ap);
-	va_end(ap);
-	return p;
 }
 
 ProtobufCAllocator *csi_arena_allocator(struct csi_arena *a)

@@ -44,8 +44,6 @@ void csi_arena_free(struct csi_arena *a);
  * passed. */
 void *csi_arena_alloc(struct csi_arena *a, size_t len);
 char *csi_arena_strdup(struct csi_arena *a, const char *s);
-char *csi_arena_printf(struct csi_arena *a, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
 /** csi_arena_allocator - for protobuf_c_message_unpack; free does nothing before csi_arena_free
  * wipes all. */
 ProtobufCAllocator *csi_arena_allocator(struct csi_arena *a);

@@ -3,11 +3,14 @@
 #include "driver.h"
 
 #include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <time.h>
 
-#define REQUEST_MAX_BYTES 2048
+#define REQUEST_MAX_BYTES 8192
+#define REQUEST_MAX_MS 5000
 #define HOST_MAX 128
 
 struct csi_metrics_server {
@@ -42,19 +45,60 @@ static void reply(int fd, const char *status, const char *body)
 	send_all(fd, body, strlen(body));
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Is the request's head whole: is there an empty line? */
+static bool ends(const char *request, size_t n)
+{
+	return memmem(request, n, "\n\r\n", 3) || memmem(request, n, "\n\n", 2);
+}
+
+/* A request's head, in however many pieces it comes, within a time for all of them: others wait.
+ * The status of its refusal, "" where the client is gone, NULL: it is there. */
+static const char *read_head(int fd, char request[REQUEST_MAX_BYTES])
+{
+	int64_t limit = now_ms() + REQUEST_MAX_MS;
+	size_t n = 0;
+
+	while (!ends(request, n)) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = limit - now_ms();
+		ssize_t got;
+
+		if (n == REQUEST_MAX_BYTES - 1)
+			return "431 Request Header Fields Too Large";
+		if (left <= 0 || poll(&p, 1, (int)left) == 0)
+			return "408 Request Timeout";
+		got = recv(fd, request + n, REQUEST_MAX_BYTES - 1 - n, MSG_DONTWAIT);
+		if (got < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (got <= 0)
+			return "";
+		n += (size_t)got;
+	}
+	request[n] = '\0';
+	return NULL;
+}
+
 static void serve_one(struct csi_driver *d, int fd)
 {
 	_cleanup_free_ char *text = NULL;
 	char request[REQUEST_MAX_BYTES];
-	struct timeval limit = { 5, 0 };
-	ssize_t n;
+	struct timeval limit = { REQUEST_MAX_MS / 1000, 0 };
+	const char *refused;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-	n = recv(fd, request, sizeof(request) - 1, 0);
-	if (n <= 0)
+	refused = read_head(fd, request);
+	if (refused && *refused)
+		reply(fd, refused, "");
+	if (refused)
 		return;
-	request[n] = '\0';
 	if (!strncmp(request, "GET /metrics ", 13)) {
 		text = csi_metrics_text(d->metrics, d);
 		reply(fd, text ? "200 OK" : "500 Internal Server Error",

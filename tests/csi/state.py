@@ -253,6 +253,28 @@ def quota_full(lab):
 
 # ---- where metrics are served ----
 
+@case("a request for metrics in pieces is answered as a whole one; one that is cut off, too long or too slow is refused")
+def in_pieces(lab):
+    def ask(*pieces, whole=True):
+        with socket.create_connection(("127.0.0.1", PORT), timeout=20) as s:
+            for piece in pieces:
+                s.sendall(piece)
+                time.sleep(0.1)
+            if not whole:
+                s.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: s.recv(65536), b"")).split(b"\r\n")[0]
+    ok, rest = b"HTTP/1.1 200 OK", b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    expect("in one", ok, ask(b"GET /metrics" + rest))
+    expect("in pieces", ok, ask(b"GET /met", b"rics", rest[:12], rest[12:-1], rest[-1:]))
+    expect("another path", b"HTTP/1.1 404 Not Found", ask(b"GET /metrics", b"2" + rest))
+    expect("cut off", b"", ask(b"GET /metrics HTTP/1.1\r\n", whole=False))
+    expect("too long", b"HTTP/1.1 431 Request Header Fields Too Large", ask(b"GET /metrics HTTP/1.1\r\nx: ".ljust(8191, b"x")))
+    started = time.monotonic()
+    expect("too slow", b"HTTP/1.1 408 Request Timeout", ask(*[bytes([c]) for c in b"GET /metrics HTTP/1.1\r\n"], b""))
+    assert 4 < time.monotonic() - started < 9, time.monotonic() - started
+    expect("afterwards", ok, ask(b"GET /metrics" + rest))
+
+
 @case("--metrics-address: IPv4, IPv6 in brackets, any address; what is none is refused by name; a stop waits for nobody")
 def addresses(lab):
     d = Driver("metrics", state=os.path.join(SCRATCH, "csi", "metrics"))

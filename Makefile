@@ -149,7 +149,7 @@ check: ## all tests (installs what building, tests, linters, QEMU and the driver
 	$(MAKE) check-all
 
 check-full: ## the same at full length (installs the same, and what the benchmark needs)
-	tests/lab/setup.sh build check lint qemu csi bench
+	tests/lab/setup.sh build check lint qemu csi bench kubernetes
 	$(MAKE) check-all FULL=1
 
 demo: ## the main job on a real kernel, the driver's, then the command's (installs what building, the driver and a guest need)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Install what is missing to build, test and demonstrate cryptvol on Debian 12.
-# usage: setup.sh [build|check|demo|qemu|lint|bench|csi]...     (default: build check)
+# usage: setup.sh [build|check|demo|qemu|lint|bench|csi|kubernetes]...     (default: build check)
 # Says first what it is about to install and why; does nothing, fast, when nothing is missing.
 set -u
 
@@ -13,6 +13,7 @@ declare -A WHY=(
 	[lint]="for the second compiler, the static checkers, the fuzzers and the page checks"
 	[bench]="to measure against cryptsetup"
 	[csi]="to build the CSI driver and to call it from a client in Python"
+	[kubernetes]="to run a control plane of a cluster in the guest"
 )
 declare -A GROUP=(
 	[build]="gcc make pkg-config libc6-dev libjson-c-dev libargon2-dev libssl-dev libkeyutils-dev
@@ -26,6 +27,7 @@ declare -A GROUP=(
 	[lint]="clang clang-tidy clang-format cppcheck libclang-rt-14-dev llvm mandoc"
 	[csi]="libgrpc-dev libprotobuf-c-dev protobuf-c-compiler libprotobuf-dev protobuf-compiler
 		libsqlite3-dev python3-grpcio python3-protobuf xfsprogs"
+	[kubernetes]="iproute2 openssl"
 	[bench]="user-mode-linux cryptsetup-bin dmsetup e2fsprogs kmod strace"
 )
 

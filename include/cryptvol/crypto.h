@@ -145,6 +145,21 @@ int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 		      const struct secret *pass, const void *salt, size_t salt_len,
 		      struct secret *key, struct err *e);
 
+/** crypto_kdf_derive_until - the same, for a key that may turn out not to be wanted: -ECANCELED
+ * soon after *@stop is set, where crypto_kdf_can_stop says that this derivation can be stopped. */
+int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+			    const struct secret *pass, const void *salt, size_t salt_len,
+			    const _Atomic bool *stop, struct secret *key, struct err *e);
+bool crypto_kdf_can_stop(const struct crypto_pbkdf *p);
+
+/** crypto_pbkdf_cost - what a derivation costs, for comparison with another one: roughly its
+ * nanoseconds on one processor, and the same on all machines. */
+double crypto_pbkdf_cost(const struct crypto_pbkdf *p, size_t key_bytes);
+
+/** crypto_machine_free_cpus - processors that this process may use and that nobody uses just now,
+ * the caller's own included: at least 1. */
+unsigned int crypto_machine_free_cpus(void);
+
 /** crypto_pbkdf2 - PBKDF2 into plain memory, for digests (no admission needed). @in may be a volume
  * key. */
 int crypto_pbkdf2(const char *hash, const struct secret *in, const void *salt, size_t salt_len,

@@ -238,9 +238,9 @@ int luks_check_usable(const struct luks_header *h, struct err *e);
 /** luks_json_text - the metadata as pretty JSON (--dump-json-metadata), malloc'ed. */
 int luks_json_text(const struct luks_header *h, char **ret, struct err *e);
 /**
- * luks_member_text - for dumps: a member of a raw object (h->raw, a token's raw, ...) as text; @path as in
- * "config/flags"; of an array the string @index (0 for what is none). NULL: no such member. The text lives as
- * long as the header.
+ * luks_member_text - for dumps: a member of a raw object (h->raw, a token's raw, ...) as text;
+ * @path as in "config/flags"; of an array the string @index (0 for what is none). NULL: no such
+ * member. The text lives as long as the header.
  */
 const char *luks_member_text(const void *raw, const char *path, size_t index);
 
@@ -248,7 +248,7 @@ const char *luks_member_text(const void *raw, const char *path, size_t index);
 
 struct luks_unlock {
 	const struct secret *passphrase;
-	int keyslot;	 /* LUKS_ANY: by priority, in JSON order, "ignore" left out */
+	int keyslot;	 /* LUKS_ANY: by priority, the cheapest first, "ignore" left out */
 	int segment;	 /* LUKS_ANY = the default segment; its digest has to match */
 	bool any_digest; /* unbound keys too (luksDump --unbound, luksAddKey with the key of an
 			    unbound slot) */
@@ -257,7 +257,9 @@ struct luks_unlock {
 /**
  * luks_unlock_keyslot - try the passphrase. *ret_key is the volume key (secret_free); *ret_keyslot
  * the slot. -EPERM: opens no keyslot. Other errors stop the search (a slot too big for memory:
- * -ENOMEM).
+ * -ENOMEM). Where several would do: by priority; inside one the cheapest derivation first
+ * (crypto_pbkdf_cost), then JSON order. Several may be tried at once on processors that are idle;
+ * the result is the one of that order all the same, and what is behind it is stopped.
  */
 int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
 			struct crypto_kdf *kdf, const struct luks_unlock *u,
@@ -307,16 +309,16 @@ struct luks_format {
 	bool allow_null;
 	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_arg;
-	/* Do away with what else stands on the device; called under the lock, when all else is ready
-	 * to be written. NULL = there is nothing. */
+	/* Do away with what else stands on the device; called under the lock, when all else is
+	 * ready to be written. NULL = there is nothing. */
 	int (*clear)(void *arg, struct err *e);
 	void *clear_arg;
 };
 /**
  * luks_format - write a new header with its first keyslot. Whatever can be refused is refused, and
  * the first keyslot's KDF runs, before anything is written. Then f->clear; the metadata region is
- * made unrecognisable where it held something (old magics at every probe offset), then keyslot area,
- * then headers.
+ * made unrecognisable where it held something (old magics at every probe offset), then keyslot
+ * area, then headers.
  */
 int luks_format(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_format *f,
 		struct luks_header **ret, struct err *e);

@@ -90,9 +90,12 @@ static size_t sha256_rounds(const union crypto_sha_state *inner,
 	crypto_sha256_x86_rounds(((const SHA256_CTX *)inner)->h, ((const SHA256_CTX *)outer)->h, u,
 				 sum, rounds);
 	for (unsigned int l = 0; l < 2; l++) {
-		for (unsigned int i = 0; i < 8; i++)
-			b[0][i] = be32_make(sum[l][i]);
-		memcpy(chains[l].sum, b[0], sizeof(b[0]));
+		for (unsigned int i = 0; i < 8; i++) {
+			b[0][i] = be32_make(u[l][i]);
+			b[1][i] = be32_make(sum[l][i]);
+		}
+		memcpy(chains[l].block, b[0], sizeof(b[0]));
+		memcpy(chains[l].sum, b[1], sizeof(b[1]));
 	}
 	return 2;
 }
@@ -151,9 +154,12 @@ static size_t sha512_rounds(const union crypto_sha_state *inner,
 		from[1][i] = ((const SHA512_CTX *)outer)->h[i];
 	}
 	crypto_sha512_x86_rounds(from[0], from[1], u, sum, rounds);
-	for (unsigned int i = 0; i < 8; i++)
-		b[0][i] = be64_make(sum[i]);
-	memcpy(chains->sum, b[0], sizeof(b[0]));
+	for (unsigned int i = 0; i < 8; i++) {
+		b[0][i] = be64_make(u[i]);
+		b[1][i] = be64_make(sum[i]);
+	}
+	memcpy(chains->block, b[0], sizeof(b[0]));
+	memcpy(chains->sum, b[1], sizeof(b[1]));
 	return 1;
 }
 

@@ -95,9 +95,20 @@ void crypto_stack_wipe(void);
 
 /* ---- key derivation ---- */
 
-/** crypto_pbkdf2_sha - PBKDF2 (RFC 8018, 5.2) with HMAC's inner and outer states computed once. */
-void crypto_pbkdf2_sha(const struct crypto_sha *sha, const struct secret *in, const void *salt,
-		       size_t salt_len, uint32_t iterations, unsigned char *out, size_t out_len);
+struct crypto_pbkdf2_input {
+	const struct secret *pass;
+	struct crypto_iov salt;
+	uint32_t iterations;
+	const _Atomic bool *stop; /* NULL, or the key is no longer wanted once this is set */
+};
+/** crypto_pbkdf2_sha - PBKDF2 (RFC 8018, 5.2) with HMAC's inner and outer states computed once.
+ * false: stopped. */
+bool crypto_pbkdf2_sha(const struct crypto_sha *sha, const struct crypto_pbkdf2_input *in,
+		       unsigned char *out, size_t out_len);
+/** crypto_pbkdf2_run - with any hash; -ECANCELED where it was stopped (the SHA family looks at it
+ * every millisecond, other hashes never). */
+int crypto_pbkdf2_run(const char *hash, const struct crypto_pbkdf2_input *in, void *out,
+		      size_t out_len, struct err *e);
 
 /** Memory for argon2: whole huge pages where it is big enough. All zero between two derivations. */
 struct crypto_arena {

@@ -2,6 +2,7 @@
 // Key derivation: which function, within which bounds, and the object in which derivations run.
 #include "kdf.h"
 
+#include <math.h>
 #include <time.h>
 
 #define ARGON2_KEY_MIN_BYTES 4
@@ -136,11 +137,14 @@ static int derive_argon2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 
 static int derive_pbkdf2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 			 const struct secret *pass, const void *salt, size_t salt_len,
-			 struct secret *key, struct err *e)
+			 const _Atomic bool *stop, struct secret *key, struct err *e)
 {
+	const struct crypto_pbkdf2_input in = {
+		.pass = pass, .salt = { salt, salt_len }, .iterations = p->iterations, .stop = stop
+	};
 	int r;
 
-	r = crypto_pbkdf2(p->hash, pass, salt, salt_len, p->iterations, key->data, key->cap, e);
+	r = crypto_pbkdf2_run(p->hash, &in, key->data, key->cap, e);
 	if (r)
 		return r;
 	key->len = key->cap;
@@ -158,9 +162,41 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+bool crypto_kdf_can_stop(const struct crypto_pbkdf *p)
+{
+	return p->type == CRYPTO_PBKDF2 && crypto_sha_find(p->hash);
+}
+
+/* Measured on one processor of today; only their order matters. */
+#define NS_SHA 100.0
+#define NS_SHA512 300.0
+#define NS_OTHER_HASH 800.0
+#define NS_ARGON2_KIB 700.0
+
+double crypto_pbkdf_cost(const struct crypto_pbkdf *p, size_t key_bytes)
+{
+	const struct crypto_sha *sha = crypto_sha_find(p->hash);
+	size_t digest_bytes = sha ? sha->digest_bytes : CRYPTO_HASH_MAX_BYTES;
+	size_t chains = (key_bytes + digest_bytes - 1) / digest_bytes;
+	double ns = !sha ? NS_OTHER_HASH : sha->digest_bytes == 64 ? NS_SHA512 : NS_SHA;
+
+	if (p->type == CRYPTO_PBKDF2)
+		return ns * p->iterations * (double)chains;
+	if (p->type == CRYPTO_ARGON2I || p->type == CRYPTO_ARGON2ID)
+		return NS_ARGON2_KIB * p->iterations * p->memory_kib;
+	return HUGE_VAL;
+}
+
 int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 		      const struct secret *pass, const void *salt, size_t salt_len,
 		      struct secret *key, struct err *e)
+{
+	return crypto_kdf_derive_until(kdf, p, pass, salt, salt_len, NULL, key, e);
+}
+
+int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+			    const struct secret *pass, const void *salt, size_t salt_len,
+			    const _Atomic bool *stop, struct secret *key, struct err *e)
 {
 	double from = kdf->derived ? now() : 0;
 	int r;
@@ -169,7 +205,7 @@ int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 	if (r)
 		return r;
 	if (p->type == CRYPTO_PBKDF2)
-		r = derive_pbkdf2(kdf, p, pass, salt, salt_len, key, e);
+		r = derive_pbkdf2(kdf, p, pass, salt, salt_len, stop, key, e);
 	else
 		r = derive_argon2(kdf, p, pass, salt, salt_len, key, e);
 	if (!r && kdf->derived)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much memory there is, and how much is left: /proc/meminfo, and the memory control groups of
-// both versions up to the root.
+// both versions up to the root. How many processors are idle.
 #include "internal.h"
 
+#include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 
 #define FILE_MAX_BYTES (64 * 1024)
@@ -210,4 +212,33 @@ int crypto_machine_memory(uint64_t *ret_total_bytes, uint64_t *ret_available_byt
 				       ? m.available_bytes
 				       : m.cgroup_available_bytes;
 	return 0;
+}
+
+/* The fourth field: how many threads run or could, the one that asks included. */
+static unsigned int running_threads(void)
+{
+	_cleanup_free_ char *text = NULL;
+	uint64_t running;
+	char *field;
+
+	if (io_read_file("/proc/loadavg", FILE_MAX_BYTES, &text, NULL))
+		return UINT_MAX;
+	field = text;
+	for (unsigned int i = 0; field && i < 3; i++) {
+		field = strchr(field, ' ');
+		field = field ? field + 1 : NULL;
+	}
+	return field && leading_number(field, &running) ? (unsigned int)running : UINT_MAX;
+}
+
+unsigned int crypto_machine_free_cpus(void)
+{
+	unsigned int usable, running;
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	usable = (unsigned int)CPU_COUNT(&set);
+	running = running_threads();
+	return usable > running ? usable - running + 1 : 1;
 }

@@ -10,6 +10,8 @@
 #include <openssl/params.h>
 
 #define CHAINS 2
+#define STRIDE \
+	4096u /* rounds between two looks at whether the key is still wanted: a millisecond */
 
 /* All that the loop works on, in one place, so that it can be wiped at once. */
 struct pbkdf2_work {
@@ -73,7 +75,7 @@ static void first_round(const struct crypto_sha *sha, struct pbkdf2_work *w,
 	add_round(c);
 }
 
-/* Returns how many of the chains got all their rounds. */
+/* Returns how many of the chains got these rounds. */
 static size_t run_rounds(const struct crypto_sha *sha, struct pbkdf2_work *w, size_t n,
 			 uint32_t rounds)
 {
@@ -90,19 +92,39 @@ static size_t run_rounds(const struct crypto_sha *sha, struct pbkdf2_work *w, si
 	return 1;
 }
 
-void crypto_pbkdf2_sha(const struct crypto_sha *sha, const struct secret *in, const void *salt,
-		       size_t salt_len, uint32_t iterations, unsigned char *out, size_t out_len)
+/* All rounds. 0: stopped. */
+static size_t run_chains(const struct crypto_sha *sha, struct pbkdf2_work *w, size_t n,
+			 uint32_t rounds, const _Atomic bool *stop)
+{
+	size_t done = 1;
+
+	do {
+		uint32_t now = rounds < STRIDE ? rounds : STRIDE;
+
+		if (stop && *stop)
+			return 0;
+		done = run_rounds(sha, w, n, now);
+		rounds -= now;
+	} while (rounds);
+	return done;
+}
+
+bool crypto_pbkdf2_sha(const struct crypto_sha *sha, const struct crypto_pbkdf2_input *in,
+		       unsigned char *out, size_t out_len)
 {
 	struct pbkdf2_work w = { 0 };
 	uint32_t number = 1;
 
-	hmac_states(sha, &w, in);
+	hmac_states(sha, &w, in->pass);
 	while (out_len) {
 		size_t n = out_len > sha->digest_bytes ? CHAINS : 1, done;
 
 		for (size_t i = 0; i < n; i++)
-			first_round(sha, &w, &w.chain[i], salt, salt_len, number + (uint32_t)i);
-		done = run_rounds(sha, &w, n, iterations - 1);
+			first_round(sha, &w, &w.chain[i], in->salt.data, in->salt.len,
+				    number + (uint32_t)i);
+		done = run_chains(sha, &w, n, in->iterations - 1, in->stop);
+		if (!done)
+			break;
 		for (size_t i = 0; i < done && out_len; i++) {
 			size_t len = out_len < sha->digest_bytes ? out_len : sha->digest_bytes;
 
@@ -113,12 +135,14 @@ void crypto_pbkdf2_sha(const struct crypto_sha *sha, const struct secret *in, co
 		number += (uint32_t)done;
 	}
 	explicit_bzero(&w, sizeof(w));
+	return out_len == 0;
 }
 
-static int pbkdf2_evp(const char *hash, const struct secret *in, const void *salt, size_t salt_len,
-		      uint32_t iterations, void *out, size_t out_len, struct err *e)
+static int pbkdf2_evp(const char *hash, const struct crypto_pbkdf2_input *in, void *out,
+		      size_t out_len, struct err *e)
 {
 	int rfc_limits_off = 1, r;
+	uint32_t iterations = in->iterations;
 	struct crypto_evp_md m = { 0 };
 	OSSL_PARAM params[6], *p = params;
 	EVP_KDF *kdf;
@@ -129,9 +153,10 @@ static int pbkdf2_evp(const char *hash, const struct secret *in, const void *sal
 	if (r)
 		return r;
 	*p++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)hash, 0);
-	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, in->data, in->len);
-	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)salt,
-						 salt_len);
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, in->pass->data,
+						 in->pass->len);
+	*p++ = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT,
+						 (void *)(uintptr_t)in->salt.data, in->salt.len);
 	*p++ = OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_ITER, &iterations);
 	*p++ = OSSL_PARAM_construct_int(OSSL_KDF_PARAM_PKCS5, &rfc_limits_off);
 	*p = OSSL_PARAM_construct_end();
@@ -146,20 +171,30 @@ static int pbkdf2_evp(const char *hash, const struct secret *in, const void *sal
 		  : err_set(e, -ENOMEM, "libcrypto failed to derive a key with PBKDF2-%s", hash);
 }
 
-int crypto_pbkdf2(const char *hash, const struct secret *in, const void *salt, size_t salt_len,
-		  uint32_t iterations, void *out, size_t out_len, struct err *e)
+int crypto_pbkdf2_run(const char *hash, const struct crypto_pbkdf2_input *in, void *out,
+		      size_t out_len, struct err *e)
 {
 	const struct crypto_sha *sha = crypto_sha_find(hash);
 	int r = 0;
 
-	if (!iterations)
+	if (!in->iterations)
 		return err_set(e, -EINVAL, "PBKDF2 needs at least one iteration");
 	if (!out_len)
 		return 0;
-	if (sha)
-		crypto_pbkdf2_sha(sha, in, salt, salt_len, iterations, out, out_len);
-	else
-		r = pbkdf2_evp(hash, in, salt, salt_len, iterations, out, out_len, e);
+	if (!sha)
+		r = pbkdf2_evp(hash, in, out, out_len, e);
+	else if (!crypto_pbkdf2_sha(sha, in, out, out_len))
+		r = err_set(e, -ECANCELED, "the key is no longer wanted");
 	crypto_stack_wipe();
 	return r;
+}
+
+int crypto_pbkdf2(const char *hash, const struct secret *in, const void *salt, size_t salt_len,
+		  uint32_t iterations, void *out, size_t out_len, struct err *e)
+{
+	const struct crypto_pbkdf2_input x = { .pass = in,
+					       .salt = { salt, salt_len },
+					       .iterations = iterations };
+
+	return crypto_pbkdf2_run(hash, &x, out, out_len, e);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a passphrase to the volume key: which keyslots are tried in which order, and one keyslot
-// opened (specification 4.3, checklist 2.5).
+// From a passphrase to the volume key by one keyslot (specification 4.3, checklist 2.5).
 #include "write.h"
 
 const struct luks_digest *luks_slot_digest(const struct luks_header *h, unsigned int id)
@@ -56,7 +55,7 @@ static int check_slot(const struct luks_keyslot *k, const struct luks_unlock *u,
 /* The area's content in the clear. */
 static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 			const struct luks_keyslot *k, const struct luks_unlock *u,
-			struct secret **ret, struct err *e)
+			const _Atomic bool *stop, struct secret **ret, struct err *e)
 {
 	_cleanup_secret_ struct secret *area_key = NULL, *area = NULL;
 	struct crypto_cipher c;
@@ -66,8 +65,8 @@ static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 	if (!r)
 		r = secret_new(k->area_key_bytes, &area_key, e);
 	if (!r)
-		r = crypto_kdf_derive(kdf, &k->kdf, u->passphrase, k->salt, k->salt_len, area_key,
-				      e);
+		r = crypto_kdf_derive_until(kdf, &k->kdf, u->passphrase, k->salt, k->salt_len, stop,
+					    area_key, e);
 	if (!r)
 		r = luks_area_read(io, k->area_offset_bytes, luks_material_bytes(k->key_bytes),
 				   &area, e);
@@ -82,12 +81,12 @@ static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 
 static int open_slot(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_keyslot *k,
 		     const struct luks_digest *d, const struct luks_unlock *u,
-		     struct secret **ret_key, struct err *e)
+		     const _Atomic bool *stop, struct secret **ret_key, struct err *e)
 {
 	_cleanup_secret_ struct secret *area = NULL, *key = NULL;
 	int r;
 
-	r = decrypt_area(io, kdf, k, u, &area, e);
+	r = decrypt_area(io, kdf, k, u, stop, &area, e);
 	if (!r)
 		r = secret_new(k->key_bytes + CRYPTO_HASH_MAX_BYTES, &key, e); /* merged in place */
 	if (!r)
@@ -101,10 +100,9 @@ static int open_slot(const struct luks_io *io, struct crypto_kdf *kdf, const str
 	return 0;
 }
 
-/* The digest that must verify keyslot @k's key; NULL where the keyslot isn't meant. */
-static const struct luks_digest *wanted_digest(const struct luks_header *h,
-					       const struct luks_keyslot *k,
-					       const struct luks_unlock *u, int segment)
+const struct luks_digest *luks_wanted_digest(const struct luks_header *h,
+					     const struct luks_keyslot *k,
+					     const struct luks_unlock *u, int segment)
 {
 	const struct luks_digest *d = luks_slot_digest(h, k->id);
 
@@ -128,48 +126,22 @@ static int check_segment(const struct luks_header *h, const struct luks_keyslot 
 	return r ? err_wrap(e, r, "segment %d: encryption", segment) : 0;
 }
 
-static int try_slot(const struct luks_io *io, const struct luks_header *h, struct crypto_kdf *kdf,
-		    const struct luks_keyslot *k, const struct luks_digest *d,
-		    const struct luks_unlock *u, int segment, struct secret **ret_key,
-		    int *ret_keyslot, struct err *e)
+int luks_try_keyslot(const struct luks_io *io, const struct luks_header *h, struct crypto_kdf *kdf,
+		     const struct luks_keyslot *k, const struct luks_unlock *u, int segment,
+		     const _Atomic bool *stop, struct secret **ret_key, struct err *e)
 {
+	const struct luks_digest *d = luks_wanted_digest(h, k, u, segment);
 	int r;
 
+	if (!d)
+		return err_set(e, -ENOENT, "No usable keyslot is available.");
 	r = check_slot(k, u, e);
 	if (r)
 		return err_wrap(e, r, "keyslot %u", k->id);
 	r = check_segment(h, k, u, segment, e);
 	if (!r)
-		r = open_slot(io, kdf, k, d, u, ret_key, e);
-	if (!r)
-		*ret_keyslot = (int)k->id;
+		r = open_slot(io, kdf, k, d, u, stop, ret_key, e);
 	return r;
-}
-
-/* By priority, in JSON order; only a wrong passphrase lets the search go on. */
-static int try_all(const struct luks_io *io, const struct luks_header *h, struct crypto_kdf *kdf,
-		   const struct luks_unlock *u, int segment, struct secret **ret_key,
-		   int *ret_keyslot, struct err *e)
-{
-	bool tried = false;
-	int r;
-
-	for (int p = LUKS_PRIORITY_PREFER; p >= LUKS_PRIORITY_NORMAL; p--) {
-		for (size_t i = 0; i < h->n_keyslots; i++) {
-			const struct luks_keyslot *k = &h->keyslots[i];
-			const struct luks_digest *d = wanted_digest(h, k, u, segment);
-
-			if (!d || (int)k->priority != p)
-				continue;
-			r = try_slot(io, h, kdf, k, d, u, segment, ret_key, ret_keyslot, e);
-			if (r != -EPERM && r != -ENOENT)
-				return r;
-			tried = true;
-		}
-	}
-	if (!tried)
-		return err_set(e, -ENOENT, "No usable keyslot is available.");
-	return err_set(e, -EPERM, "No key available with this passphrase.");
 }
 
 int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
@@ -178,20 +150,20 @@ int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
 {
 	const struct luks_segment *s = luks_default_segment(h);
 	int segment = u->segment != LUKS_ANY ? u->segment : s ? (int)s->id : LUKS_ANY;
-	const struct luks_digest *d;
 	const struct luks_keyslot *k;
 	int r;
 
 	if (h->version != 2)
 		return err_set(e, -EOPNOTSUPP, "keyslots of LUKS1 are not supported");
 	if (u->keyslot == LUKS_ANY)
-		return try_all(io, h, kdf, u, segment, ret_key, ret_keyslot, e);
+		return luks_search_keyslots(io, h, kdf, u, segment, ret_key, ret_keyslot, e);
 	k = luks_find_keyslot(h, u->keyslot);
-	d = k ? wanted_digest(h, k, u, segment) : NULL;
-	if (!d)
+	if (!k)
 		return err_set(e, -ENOENT, "No usable keyslot is available.");
-	r = try_slot(io, h, kdf, k, d, u, segment, ret_key, ret_keyslot, e);
+	r = luks_try_keyslot(io, h, kdf, k, u, segment, NULL, ret_key, e);
 	if (r == -EPERM)
 		return err_set(e, -EPERM, "No key available with this passphrase.");
+	if (!r)
+		*ret_keyslot = (int)k->id;
 	return r;
 }

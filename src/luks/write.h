@@ -20,6 +20,20 @@ static inline uint64_t luks_material_bytes(uint32_t key_bytes)
 	return (n + SECTOR_SIZE_BYTES - 1) / SECTOR_SIZE_BYTES * SECTOR_SIZE_BYTES;
 }
 
+/** luks_wanted_digest - the digest that must verify keyslot @k's key; NULL where the keyslot isn't
+ * meant. */
+const struct luks_digest *luks_wanted_digest(const struct luks_header *h,
+					     const struct luks_keyslot *k,
+					     const struct luks_unlock *u, int segment);
+/** luks_try_keyslot - open this keyslot. -EPERM: not by this passphrase. -ECANCELED: *@stop. */
+int luks_try_keyslot(const struct luks_io *io, const struct luks_header *h, struct crypto_kdf *kdf,
+		     const struct luks_keyslot *k, const struct luks_unlock *u, int segment,
+		     const _Atomic bool *stop, struct secret **ret_key, struct err *e);
+/** luks_search_keyslots - try all that are meant; luks_unlock_keyslot says how. */
+int luks_search_keyslots(const struct luks_io *io, const struct luks_header *h,
+			 struct crypto_kdf *kdf, const struct luks_unlock *u, int segment,
+			 struct secret **ret_key, int *ret_keyslot, struct err *e);
+
 /** A keyslot that only lacks its number and place. */
 struct luks_material {
 	struct luks_keyslot slot;

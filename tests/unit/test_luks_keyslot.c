@@ -4,6 +4,9 @@
 #include <cryptvol/base.h>
 #include <luks/internal.h>
 
+#include <pthread.h>
+#include <time.h>
+
 #include "check.h"
 #include "luks_volume.h"
 
@@ -116,12 +119,162 @@ static void errors_stop_the_search(void)
 	v.h->keyslots[1].kdf.iterations = 4;
 	v.h->keyslots[1].kdf.parallel = 1;
 	v.h->keyslots[1].kdf.memory_kib = CRYPTO_ARGON2_MAX_MEMORY_KIB + 1;
-	REQUIRE(!unlock_text(&v, "first", LUKS_ANY, NULL, &slot));
-	CHECK_INT(slot, 0);
-	CHECK_INT(unlock_text(&v, "other", LUKS_ANY, NULL, NULL), -EBADMSG);
+	REQUIRE(!unlock_text(&v, "other", LUKS_ANY, NULL, &slot)); /* slot 1 costs more */
+	CHECK_INT(slot, 4);
+	CHECK_INT(unlock_text(&v, "wrong", LUKS_ANY, NULL, NULL), -EBADMSG);
 	CHECK_CONTAINS(err_text(&v.e), "keyslot 1");
+	v.h->keyslots[1].priority = LUKS_PRIORITY_PREFER;
+	CHECK_INT(unlock_text(&v, "other", LUKS_ANY, NULL, NULL), -EBADMSG);
 	REQUIRE(!unlock_text(&v, "other", 4, NULL, &slot));
 	CHECK_INT(slot, 4);
+}
+
+/* ---- several at once ---- */
+
+#define ENDLESS 1000000000u /* iterations: minutes */
+
+static unsigned int idle_cpus = 1;
+static pthread_mutex_t derive_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t derive_began = PTHREAD_COND_INITIALIZER;
+static unsigned int linger_ms;	     /* that short derivations take longer */
+static unsigned int began, wait_for; /* derivations; short ones wait until so many have begun */
+
+unsigned int __wrap_crypto_machine_free_cpus(void);
+unsigned int __wrap_crypto_machine_free_cpus(void)
+{
+	return idle_cpus;
+}
+
+int __real_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+				   const struct secret *pass, const void *salt, size_t salt_len,
+				   const _Atomic bool *stop, struct secret *key, struct err *e);
+int __wrap_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+				   const struct secret *pass, const void *salt, size_t salt_len,
+				   const _Atomic bool *stop, struct secret *key, struct err *e);
+int __wrap_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+				   const struct secret *pass, const void *salt, size_t salt_len,
+				   const _Atomic bool *stop, struct secret *key, struct err *e)
+{
+	struct timespec end;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 20;
+	pthread_mutex_lock(&derive_lock);
+	began++;
+	pthread_cond_broadcast(&derive_began);
+	while (!r && p->iterations < ENDLESS && began < wait_for)
+		r = pthread_cond_timedwait(&derive_began, &derive_lock, &end);
+	pthread_mutex_unlock(&derive_lock);
+	if (linger_ms && p->iterations < ENDLESS && p->type == CRYPTO_PBKDF2)
+		usleep(linger_ms * 1000);
+	if (r)
+		return err_set(e, -ETIMEDOUT, "the other derivations didn't begin");
+	return __real_crypto_kdf_derive_until(kdf, p, pass, salt, salt_len, stop, key, e);
+}
+
+/* The search of @text's keyslot with @cpus idle processors; minutes pass where nobody stops what is
+ * no longer wanted. */
+static int search(struct volume_file *v, const char *text, unsigned int cpus, unsigned int waits,
+		  int *ret_slot)
+{
+	int r;
+
+	idle_cpus = cpus;
+	began = 0;
+	wait_for = waits;
+	r = unlock_text(v, text, LUKS_ANY, NULL, ret_slot);
+	idle_cpus = 1;
+	wait_for = 0;
+	return r;
+}
+
+static void success_stops_the_others(void)
+{
+	_cleanup_volume_ struct volume_file v;
+	int slot = -1;
+
+	REQUIRE(four_slots(&v));
+	for (int i = 0; i < 4; i++)
+		v.h->keyslots[i].kdf.iterations = ENDLESS;
+	REQUIRE(!search(&v, "other", 1, 0, &slot));
+	CHECK_INT(slot, 4);
+	CHECK_INT(began, 1);
+	REQUIRE(!search(&v, "other", 3, 3, &slot));
+	CHECK_INT(slot, 4);
+	CHECK_INT(began, 3);
+	REQUIRE(!search(&v, "other", 64, 5, &slot));
+	CHECK_INT(began, 5);
+	/* what can't be stopped waits for its turn, and holds no memory until then */
+	for (int i = 0; i < 3; i++)
+		v.h->keyslots[i].kdf = (struct crypto_pbkdf){ .type = CRYPTO_ARGON2ID,
+							      .iterations = 4,
+							      .memory_kib = 1024 * 1024,
+							      .parallel = 1 };
+	linger_ms = 100;
+	REQUIRE(!search(&v, "other", 64, 0, &slot));
+	linger_ms = 0;
+	CHECK_INT(began, 1);
+}
+
+/* However many are tried at once, the first in order is the result. */
+static void order_holds_at_once(void)
+{
+	_cleanup_volume_ struct volume_file v;
+	int slot = -1;
+
+	REQUIRE(four_slots(&v));
+	for (unsigned int round = 0; round < 40; round++) {
+		unsigned int cpus = 1 + round % 5;
+
+		REQUIRE(!search(&v, "same", cpus, 0, &slot));
+		CHECK_INT(slot, 1);
+		CHECK_INT(search(&v, "wrong", cpus, 0, &slot), -EPERM);
+		CHECK_STR(err_text(&v.e), "No key available with this passphrase.");
+		CHECK_INT(began, 5);
+	}
+	v.h->keyslots[2].salt_len = 31; /* behind slot 1, before slot 4 */
+	for (unsigned int cpus = 1; cpus < 6; cpus++) {
+		REQUIRE(!search(&v, "same", cpus, 0, &slot));
+		CHECK_INT(slot, 1);
+		CHECK_INT(search(&v, "other", cpus, 0, &slot), -EBADMSG);
+		CHECK_CONTAINS(err_text(&v.e), "keyslot 2");
+	}
+}
+
+static void cheapest_first(void)
+{
+	static const struct crypto_pbkdf cheap_to_dear[] = {
+		{ .type = CRYPTO_PBKDF2, .hash = "sha256", .iterations = 1000 },
+		{ .type = CRYPTO_PBKDF2, .hash = "sha512", .iterations = 1000 },
+		{ .type = CRYPTO_PBKDF2, .hash = "whirlpool", .iterations = 1000 },
+		{ .type = CRYPTO_PBKDF2, .hash = "sha256", .iterations = 500000 },
+		{ .type = CRYPTO_ARGON2ID, .iterations = 4, .memory_kib = 65536, .parallel = 1 },
+		{ .type = CRYPTO_ARGON2I, .iterations = 4, .memory_kib = 1048576, .parallel = 4 },
+		{ .type = 0 },
+	};
+	_cleanup_volume_ struct volume_file v;
+	int slot = -1;
+
+	for (size_t i = 1; i < ARRAY_SIZE(cheap_to_dear); i++)
+		CHECK(crypto_pbkdf_cost(&cheap_to_dear[i - 1], 64) <
+		      crypto_pbkdf_cost(&cheap_to_dear[i], 64));
+	REQUIRE(four_slots(&v));
+	{
+		_cleanup_secret_ struct secret *key = NULL, *pass = secret_text("same");
+		struct luks_new_keyslot n = new_slot(pass);
+
+		REQUIRE(!unlock_text(&v, "first", LUKS_ANY, &key, NULL));
+		REQUIRE(!luks_kill_keyslot(&v.io, v.h, 1, false, &v.e));
+		n.keyslot = 1;
+		n.pbkdf.iterations *= 3;
+		REQUIRE(!luks_add_keyslot(&v.io, v.h, v.kdf, &n, key, &slot, &v.e));
+	}
+	REQUIRE(!unlock_text(&v, "same", LUKS_ANY, NULL, &slot));
+	CHECK_INT(slot, 2);
+	REQUIRE(!luks_set_priority(&v.io, v.h, 1, LUKS_PRIORITY_PREFER, &v.e));
+	REQUIRE(!unlock_text(&v, "same", LUKS_ANY, NULL, &slot));
+	CHECK_INT(slot, 1);
 }
 
 /* ---- what a keyslot may not be ---- */
@@ -282,6 +435,9 @@ int main(void)
 	}
 	RUN(box_2_5_open_order);
 	RUN(errors_stop_the_search);
+	RUN(cheapest_first);
+	RUN(success_stops_the_others);
+	RUN(order_holds_at_once);
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		snprintf(name, sizeof(name), "checklist %s", refused[i].name);
 		RUN_CASE(name, box_2_5_and_2_11_refused_at_open(i));

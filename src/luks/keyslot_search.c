@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which keyslot opens with this passphrase: the cheapest of the highest priority first, and where
+// processors are idle several at once, with the result that one after another would have had.
+#include "write.h"
+
+#include <pthread.h>
+
+struct attempt {
+	const struct luks_keyslot *keyslot;
+	double cost;
+	_Atomic bool stop;
+	int r;
+	struct secret *key;
+	struct err e;
+};
+
+struct search {
+	const struct luks_io *io;
+	const struct luks_header *h;
+	struct crypto_kdf *kdf;
+	const struct luks_unlock *u;
+	int segment;
+	struct attempt *a; /* in the order in which they count */
+	size_t n;
+
+	pthread_mutex_t lock; /* over all that follows, and the results */
+	pthread_cond_t ended;
+	size_t next, n_ended;
+	size_t last; /* the first attempt that ends the search, as far as is known; n: none */
+};
+
+static bool before(const struct attempt *a, const struct attempt *b)
+{
+	if (a->keyslot->priority != b->keyslot->priority)
+		return a->keyslot->priority > b->keyslot->priority;
+	return a->cost < b->cost;
+}
+
+/* Sorted in; keyslots that are equal keep the order that they have in JSON. */
+static void collect(struct search *s)
+{
+	for (size_t i = 0; i < s->h->n_keyslots; i++) {
+		const struct luks_keyslot *k = &s->h->keyslots[i];
+		struct attempt a = { .keyslot = k };
+		size_t at = s->n;
+
+		if ((int)k->priority < LUKS_PRIORITY_NORMAL ||
+		    !luks_wanted_digest(s->h, k, s->u, s->segment))
+			continue;
+		a.cost = crypto_pbkdf_cost(&k->kdf, k->area_key_bytes);
+		for (; at && before(&a, &s->a[at - 1]); at--)
+			memcpy(&s->a[at], &s->a[at - 1], sizeof(a));
+		memcpy(&s->a[at], &a, sizeof(a));
+		s->n++;
+	}
+}
+
+/* Only a wrong passphrase lets the search go on. */
+static void note_result(struct search *s, size_t i)
+{
+	s->n_ended++;
+	if (s->a[i].r != -EPERM && s->a[i].r != -ENOENT && i < s->last) {
+		s->last = i;
+		for (size_t later = i + 1; later < s->n; later++)
+			s->a[later].stop = true;
+	}
+	pthread_cond_broadcast(&s->ended);
+}
+
+/* With the lock held: the next attempt to make, or n. One that can't be stopped waits for its turn,
+ * so that nobody waits for it in vain, nor holds memory for it. */
+static size_t take(struct search *s)
+{
+	size_t i = s->next;
+
+	if (i >= s->n)
+		return s->n;
+	s->next++;
+	if (!crypto_kdf_can_stop(&s->a[i].keyslot->kdf))
+		while (s->n_ended < i && s->last > i)
+			pthread_cond_wait(&s->ended, &s->lock);
+	return s->last < i ? s->n : i;
+}
+
+static void *work(void *arg)
+{
+	struct search *s = arg;
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	while ((i = take(s)) < s->n) {
+		struct attempt *a = &s->a[i];
+
+		pthread_mutex_unlock(&s->lock);
+		a->r = luks_try_keyslot(s->io, s->h, s->kdf, a->keyslot, s->u, s->segment, &a->stop,
+					&a->key, &a->e);
+		pthread_mutex_lock(&s->lock);
+		note_result(s, i);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return NULL;
+}
+
+static size_t helpers_wanted(const struct search *s)
+{
+	size_t can_stop = 0, idle;
+
+	for (size_t i = 1; i < s->n; i++)
+		can_stop += crypto_kdf_can_stop(&s->a[i].keyslot->kdf);
+	if (!can_stop)
+		return 0;
+	idle = crypto_machine_free_cpus() - 1;
+	return idle < can_stop ? idle : can_stop;
+}
+
+/* The caller's thread works too: where no thread can be started, it does all. */
+static void run(struct search *s)
+{
+	pthread_t helpers[LUKS_KEYSLOTS_MAX];
+	size_t wanted = helpers_wanted(s), n = 0;
+
+	while (n < wanted && n < LUKS_KEYSLOTS_MAX &&
+	       pthread_create(&helpers[n], NULL, work, s) == 0)
+		n++;
+	work(s);
+	while (n)
+		pthread_join(helpers[--n], NULL);
+}
+
+static int result(struct search *s, struct secret **ret_key, int *ret_keyslot, struct err *e)
+{
+	struct attempt *a = &s->a[s->last];
+
+	if (!s->n)
+		return err_set(e, -ENOENT, "No usable keyslot is available.");
+	if (s->last == s->n)
+		return err_set(e, -EPERM, "No key available with this passphrase.");
+	if (a->r)
+		return err_set(e, a->r, "%s", a->e.text);
+	*ret_key = a->key;
+	a->key = NULL;
+	*ret_keyslot = (int)a->keyslot->id;
+	return 0;
+}
+
+int luks_search_keyslots(const struct luks_io *io, const struct luks_header *h,
+			 struct crypto_kdf *kdf, const struct luks_unlock *u, int segment,
+			 struct secret **ret_key, int *ret_keyslot, struct err *e)
+{
+	struct search s = { .io = io, .h = h, .kdf = kdf, .u = u, .segment = segment };
+	int r;
+
+	s.a = calloc(h->n_keyslots + 1, sizeof(*s.a));
+	if (!s.a)
+		return err_set(e, -ENOMEM, "no memory for a search of keyslots");
+	pthread_mutex_init(&s.lock, NULL);
+	pthread_cond_init(&s.ended, NULL);
+	collect(&s);
+	s.last = s.n;
+	run(&s);
+	r = result(&s, ret_key, ret_keyslot, e);
+	for (size_t i = 0; i < s.n; i++)
+		secret_free(s.a[i].key);
+	free(s.a);
+	pthread_cond_destroy(&s.ended);
+	pthread_mutex_destroy(&s.lock);
+	return r;
+}

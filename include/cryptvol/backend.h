@@ -249,9 +249,12 @@ int backend_detach(struct backend *b, const char *id, struct err *e);
 
 /* ---- header backups: 0600, on this node, the last good ones ---- */
 /** backend_header_path - where the next backup of this volume's header goes
- * ("headers/<id>.<n>.hdr"); older ones but the last few are removed. */
+ * ("headers/<id>.<n>.hdr"); older ones but the last few are overwritten and removed. */
 int backend_header_path(struct backend *b, const char *id, char *ret, size_t cap, struct err *e);
-/** backend_header_forget - remove them all: the volume is deleted, and they hold its key slots. */
+/** backend_header_kept - is there any? */
+int backend_header_kept(struct backend *b, const char *id, bool *ret, struct err *e);
+/** backend_header_forget - overwrite and remove them all: the volume is deleted, and they hold its
+ * key slots. */
 int backend_header_forget(struct backend *b, const char *id, struct err *e);
 
 /* ---- snapshots ---- */

@@ -60,19 +60,31 @@ static void find_last(int dirfd, const char *name, long n, void *arg)
 		*last = n;
 }
 
+/* A key slot that was killed since, or whose volume goes, is in there still: it is overwritten
+ * first. (Where that fails, the file goes all the same.) */
+static void remove_backup(int dirfd, const char *name)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	uint64_t bytes;
+
+	if (fd >= 0 && !io_size(fd, &bytes, NULL))
+		(void)!image_erase(fd, bytes, NULL);
+	(void)!unlinkat(dirfd, name, 0);
+}
+
 static void remove_older(int dirfd, const char *name, long n, void *arg)
 {
 	const long *last = arg;
 
 	if (n <= *last - (KEEP_BACKUPS - 1))
-		(void)!unlinkat(dirfd, name, 0);
+		remove_backup(dirfd, name);
 }
 
 static void remove_any(int dirfd, const char *name, long n, void *arg)
 {
 	(void)n;
 	(void)arg;
-	(void)!unlinkat(dirfd, name, 0);
+	remove_backup(dirfd, name);
 }
 
 int backend_header_path(struct backend *b, const char *id, char *ret, size_t cap, struct err *e)
@@ -84,6 +96,16 @@ int backend_header_path(struct backend *b, const char *id, char *ret, size_t cap
 	r = r ?: each(b, id, remove_older, &last, e);
 	if (!r && (size_t)snprintf(ret, cap, "%s/headers/%s.%ld.hdr", b->dir, id, last + 1) >= cap)
 		r = err_set(e, -ENAMETOOLONG, "the path of a header backup is too long");
+	return r;
+}
+
+int backend_header_kept(struct backend *b, const char *id, bool *ret, struct err *e)
+{
+	long last = 0;
+	int r = each(b, id, find_last, &last, e);
+
+	if (!r)
+		*ret = last > 0;
 	return r;
 }
 

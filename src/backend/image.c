@@ -307,7 +307,7 @@ int image_grow(struct backend *b, const char *id, uint64_t bytes, struct err *e)
 
 /* Key slots are what makes old blocks readable: their allocated parts are overwritten before the
  * file goes. */
-static int erase_header(int fd, uint64_t header_bytes, struct err *e)
+int image_erase(int fd, uint64_t header_bytes, struct err *e)
 {
 	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
 	off_t at = 0, end;
@@ -345,7 +345,7 @@ int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t head
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "the image of \"%s\"", id);
 	/* No room to overwrite shared blocks is no reason to keep a volume that has to go. */
 	if (header_bytes)
-		(void)!erase_header(fd, header_bytes, NULL);
+		(void)!image_erase(fd, header_bytes, NULL);
 	if (unlinkat(dir_fd(b, snapshot), name, 0) && errno != ENOENT)
 		r = err_sys(e, -errno, "the image of \"%s\" can't be removed", id);
 	return r ?: sync_dir(dir_fd(b, snapshot), e);

@@ -119,6 +119,8 @@ int image_grow(struct backend *b, const char *id, uint64_t bytes, struct err *e)
 /** image_finish_growing - an expansion whose record is written: the image to @bytes. -EBADMSG: it
  * is shorter, and no expansion is the reason. */
 int image_finish_growing(struct backend *b, const char *id, uint64_t bytes, struct err *e);
+/** image_erase - overwrite what is allocated of the first @header_bytes, flushed. */
+int image_erase(int fd, uint64_t header_bytes, struct err *e);
 /** image_delete - overwrite an encrypted volume's metadata (its key slots), then remove. Gone
  * already: success. */
 int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t header_bytes,

@@ -32,7 +32,8 @@ enum csi_code node_open_crypt(struct node_stage *s);
 void node_mapping_path(const char *id, char ret[4096]);
 /** node_close_crypt - close the mapping if there is one. */
 int node_close_crypt(struct csi_driver *d, const char *id, struct err *e);
-/** node_header_backup - keep the last good header of an encrypted volume before it changes. */
+/** node_header_backup - keep the last good header of an encrypted volume: the first one, and each
+ * before it changes. */
 int node_header_backup(struct node_stage *s, struct err *e);
 
 /* ---- node_format.c ---- */

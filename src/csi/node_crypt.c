@@ -28,7 +28,9 @@ int node_header_backup(struct node_stage *s, struct err *e)
 		return 0; /* not ours to keep: its owner has luksHeaderBackup */
 	r = backend_header_path(s->call->driver->backend, s->volume.id, path, sizeof(path), e);
 	r = r ?: volume_backup_header(&s->call->driver->env, &w, path, e);
-	return r ? err_wrap(e, r, "the header can't be backed up before it changes") : 0;
+	if (!r && chmod(path, 0600))
+		r = err_sys(e, -errno, "%s", path);
+	return r ? err_wrap(e, r, "the header can't be backed up") : 0;
 }
 
 /* ---- an open mapping ---- */
@@ -203,6 +205,24 @@ static int pin(struct node_stage *s, const struct luks_header *h, struct err *e)
 	return r;
 }
 
+/* A header that was good once is kept from then on, not only from its first change on. The volume
+ * is as good without. */
+static void keep_first_header(struct node_stage *s)
+{
+	struct err e = { 0 };
+	bool kept = true;
+	int r;
+
+	if (s->is_static)
+		return;
+	r = backend_header_kept(s->call->driver->backend, s->volume.id, &kept, &e);
+	if (!r && !kept)
+		r = node_header_backup(s, &e);
+	if (r)
+		csi_logf(CSI_LOG_WARNING, "header_backup", "volume %s: %s", s->volume.id,
+			 err_text(&e));
+}
+
 static enum csi_code open_mapping(struct node_stage *s)
 {
 	struct volume_open o = { .where = where_of(s),
@@ -267,6 +287,7 @@ enum csi_code node_open_crypt(struct node_stage *s)
 		return code;
 	if (pin(s, h, &e))
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	keep_first_header(s);
 	node_mapping_path(s->volume.id, s->device);
 	return CSI_OK;
 }

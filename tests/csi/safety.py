@@ -392,11 +392,24 @@ def pins(lab):
     still_there(v)
 
 
-@case("header backups: before every change, 0600, the last three; stock cryptsetup opens them; gone with the volume")
+@case("header backups: the first good one, and before every change, 0600, the last three; stock cryptsetup opens them; erased with the volume")
 def header_backups(lab):
     v = used(lab)
-    expect("before any change", [], lab.driver.header_backups(v.id))
     was = v.header()
+    kept = lab.driver.header_backups(v.id)
+    expect("from the first stage on", 1, len(kept))
+    assert read_at(kept[0], HEADER) == was, "the first backup isn't the header"
+    gone = {}
+
+    def link(path):  # what the file holds after it is gone is looked at through another name
+        name = f"{lab.driver.state}/gone.{len(gone)}"
+        os.link(path, name)
+        gone[name] = read_at(path, 512 * 1024)
+
+    link(kept[0])
+    v.stage()
+    v.unstage()
+    expect("and no other without a change", kept, lab.driver.header_backups(v.id))
     first = v.secrets["CRYPTO_KEY_VALUE"]
     for i in range(3):
         v.secrets = secret(f"rotated {i}", CRYPTO_KEY_VALUE_PREVIOUS=v.secrets["CRYPTO_KEY_VALUE"])
@@ -408,6 +421,9 @@ def header_backups(lab):
             run(CRYPTSETUP, "open", "--test-passphrase", "--header", oldest, "--key-file", "-", v.image, stdin=first.encode())
     backups = lab.driver.header_backups(v.id)
     expect("how many", 3, len(backups))
+    expect("the first one's place among them", False, kept[0] in backups)
+    for b in backups:
+        link(b)
     for b in backups:
         expect("mode", 0o600, stat.S_IMODE(os.stat(b).st_mode))
     expect("mode of their folder", 0o700, stat.S_IMODE(os.stat(os.path.dirname(backups[0])).st_mode))
@@ -415,6 +431,11 @@ def header_backups(lab):
     v.down()
     v.delete()
     expect("after the volume's end", [], lab.driver.header_backups(v.id))
+    for name, held in gone.items():
+        left = read_at(name, len(held))
+        os.unlink(name)
+        for at in range(0, len(held), 4096):
+            assert not any(held[at:at + 4096]) or held[at:at + 4096] != left[at:at + 4096], f"{name}: its bytes at {at} are still there"
 
 
 @case("only our own mounts: unstage and unpublish of a volume leave other mounts alone, a staged volume open")

@@ -330,6 +330,7 @@ WORK(backend_grow, B, ID, UNUSED(uint64_t, size_bytes), struct err *e)
 WORK(backend_attach, B, ID, UNUSED(bool, readonly), UNUSED(char *, ret_path), struct err *e)
 WORK(backend_refresh, B, ID, struct err *e)
 WORK(backend_detach, B, ID, struct err *e)
+WORK(backend_header_kept, B, ID, UNUSED(bool *, ret), struct err *e)
 WORK(backend_header_path, B, ID, UNUSED(char *, ret), UNUSED(size_t, cap), struct err *e)
 
 WORK(volume_load_header, ENV, UNUSED(const struct volume_where *, w), UNUSED(bool, readonly),

@@ -40,6 +40,18 @@ struct plan {
 	char volume[BACKUP_NAME_MAX], name[BACKUP_NAME_MAX], uuid[LUKS_UUID_BYTES];
 };
 
+/* LUKS1 has nothing to be told by but its UUID. */
+static void fill_pin(const struct luks_header *h, struct backup_pin *p)
+{
+	const struct luks_segment *s = luks_default_segment(h);
+
+	if (!s || luks_fingerprint(h, p->digest, NULL))
+		return;
+	text_copy(p->cipher, sizeof(p->cipher), s->encryption);
+	p->data_offset_bytes = luks_data_offset(h);
+	p->sector_size_bytes = s->sector_size_bytes;
+}
+
 /* What the header says, where there is one. */
 static int read_header(struct cli *c, struct plan *p)
 {
@@ -59,6 +71,7 @@ static int read_header(struct cli *c, struct plan *p)
 	text_copy(p->uuid, sizeof(p->uuid), h->uuid);
 	p->source.encrypted = true;
 	p->source.header_bytes = luks_data_offset(h);
+	fill_pin(h, &p->source.pin);
 	return 0;
 }
 

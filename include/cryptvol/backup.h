@@ -13,6 +13,11 @@ struct err;
 #define BACKUP_BLOCK_BYTES (1024u * 1024)
 #define BACKUP_NAME_MAX 129
 
+/** What the header of a restored volume has to be; "" / 0 = not known. */
+struct backup_pin {
+	char cipher[96], digest[65]; /* digest: luks_fingerprint's */
+	uint64_t data_offset_bytes, sector_size_bytes;
+};
 /** What is backed up: an image file or block device that nobody writes to meanwhile. */
 struct backup_source {
 	const char *path;
@@ -22,6 +27,7 @@ struct backup_source {
 					      nothing known of a header */
 	bool encrypted;
 	const char *fs_type, *uuid; /* "" = not known */
+	struct backup_pin pin;
 	int64_t created_seconds;
 };
 struct backup_stats {
@@ -39,6 +45,7 @@ struct backup_info {
 	uint64_t size_bytes, header_bytes, device_bytes, stored_bytes;
 	bool encrypted;
 	char fs_type[16], uuid[40];
+	struct backup_pin pin;
 	int64_t created_seconds;
 };
 /** backup_read - the manifest's head. -ENOENT, -EBADMSG (its own checksum, a field). */

@@ -188,6 +188,9 @@ const struct luks_token *luks_find_token(const struct luks_header *h, int id);
 const struct luks_segment *luks_default_segment(const struct luks_header *h);
 /** luks_segment_digest - the digest that verifies segment @id's key; NULL if none. */
 const struct luks_digest *luks_segment_digest(const struct luks_header *h, int id);
+/** luks_fingerprint - hex SHA-256 of what verifies the default segment's key (hash, salt, digest):
+ * the same as long as the volume key is. -EBADMSG: there is none. */
+int luks_fingerprint(const struct luks_header *h, char ret[65], struct err *e);
 /** luks_data_offset - lowest offset of a data segment in bytes (0: detached). */
 uint64_t luks_data_offset(const struct luks_header *h);
 /** luks_volume_key_bytes - key size for the default segment: from a keyslot of its digest, else 0

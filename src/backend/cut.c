@@ -267,11 +267,15 @@ static int write_backup(struct backend *b, const struct backend_snapshot *s, str
 				     .encrypted = s->encrypted,
 				     .fs_type = s->fs_type,
 				     .uuid = s->pin.uuid,
+				     .pin = { .data_offset_bytes = s->pin.data_offset_bytes,
+					      .sector_size_bytes = s->pin.sector_size_bytes },
 				     .created_seconds = s->created_seconds };
 	struct progress progress;
 	char path[4096];
 	int r;
 
+	text_copy(src.pin.cipher, sizeof(src.pin.cipher), s->pin.cipher);
+	text_copy(src.pin.digest, sizeof(src.pin.digest), s->pin.digest);
 	image_path(b, true, s->id, path, sizeof(path));
 	src.path = path;
 	progress_begin(&progress, b, "backup", s->id);

@@ -176,6 +176,8 @@ static int from_manifest(const struct backend *b, const char *id, const struct b
 				      .fs_made = i->fs_type[0] || unknown,
 				      .created_seconds = i->created_seconds };
 
+	s.pin.data_offset_bytes = i->pin.data_offset_bytes;
+	s.pin.sector_size_bytes = (uint32_t)i->pin.sector_size_bytes;
 	/* The command line's once had the header counted in. */
 	if (s.header_bytes < i->device_bytes && s.size_bytes > i->device_bytes - s.header_bytes)
 		s.size_bytes = i->device_bytes - s.header_bytes;
@@ -183,6 +185,8 @@ static int from_manifest(const struct backend *b, const char *id, const struct b
 	    text_copy(s.volume_id, sizeof(s.volume_id), i->volume) ||
 	    text_copy(s.fs_type, sizeof(s.fs_type), i->fs_type) ||
 	    text_copy(s.pin.uuid, sizeof(s.pin.uuid), i->uuid) ||
+	    text_copy(s.pin.cipher, sizeof(s.pin.cipher), i->pin.cipher) ||
+	    text_copy(s.pin.digest, sizeof(s.pin.digest), i->pin.digest) ||
 	    text_copy(s.location, sizeof(s.location), b->backup_dir))
 		return err_set(e, -EBADMSG, "backup \"%s\": a name in it is too long", i->name);
 	*ret = s;

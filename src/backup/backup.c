@@ -116,6 +116,7 @@ static int fill_info(const struct backup_source *s, uint64_t device_bytes, struc
 				   .header_bytes = s->header_bytes,
 				   .device_bytes = device_bytes,
 				   .encrypted = s->encrypted,
+				   .pin = s->pin,
 				   .created_seconds = s->created_seconds ?: (int64_t)time(NULL) };
 	text_copy(i->volume, sizeof(i->volume), s->volume);
 	text_copy(i->name, sizeof(i->name), s->name);

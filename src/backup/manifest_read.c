@@ -17,7 +17,7 @@ struct manifest_reader {
 	bool running;
 	uint32_t seen; /* bits: rows of members[], and the blocks */
 	int64_t last;
-	uint64_t version, created, encrypted, block, sector;
+	uint64_t version, created, encrypted, block;
 };
 
 /* ---- members ---- */
@@ -46,6 +46,10 @@ static const struct member members[] = {
 	{ NUMBER("stored", stored_bytes), false },
 	{ OWN("encrypted", encrypted), false },
 	{ OWN("created", created), false },
+	{ TEXT("cipher", pin.cipher), true },
+	{ TEXT("digest", pin.digest), true },
+	{ NUMBER("data_offset", pin.data_offset_bytes), true },
+	{ NUMBER("sector", pin.sector_size_bytes), true },
 };
 #define N_MEMBERS ARRAY_SIZE(members)
 #define BEFORE_BLOCKS 0x7u
@@ -160,7 +164,7 @@ static int end(struct manifest *m, struct err *e)
 	if (q > 0 || (!q && scan_peek(&r->in) >= 0))
 		q = bad(m, e, "no JSON object");
 	for (size_t i = 0; !q && i < N_MEMBERS; i++)
-		if (!(r->seen & 1u << i))
+		if (!(r->seen & 1u << i) && !members[i].may_lack)
 			q = bad_member(m, e, members[i].key, "missing");
 	if (q)
 		return q;

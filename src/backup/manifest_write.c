@@ -84,6 +84,12 @@ static void put_head(struct manifest_writer *w)
 	put_number(w, "encrypted", i->encrypted);
 	put_text(w, "fs_type", i->fs_type);
 	put_text(w, "uuid", i->uuid);
+	if (i->pin.digest[0]) {
+		put_text(w, "cipher", i->pin.cipher);
+		put_text(w, "digest", i->pin.digest);
+		put_number(w, "data_offset", i->pin.data_offset_bytes);
+		put_number(w, "sector", i->pin.sector_size_bytes);
+	}
 	put_number(w, "created", (uint64_t)i->created_seconds);
 	put_number(w, "block", BACKUP_BLOCK_BYTES);
 	put(w, ",\"blocks\":[");

@@ -16,21 +16,11 @@
 int node_pin_of(const struct luks_header *h, struct backend_pin *ret, struct err *e)
 {
 	const struct luks_segment *seg = luks_default_segment(h);
-	const struct luks_digest *d = seg ? luks_segment_digest(h, (int)seg->id) : NULL;
 	struct backend_pin p = { .data_offset_bytes = luks_data_offset(h) };
-	uint8_t sum[CRYPTO_HASH_MAX_BYTES];
-	struct crypto_iov iov[3];
-	int r;
+	int r = luks_fingerprint(h, p.digest, e);
 
-	if (!seg || !d)
-		return err_set(e, -EBADMSG, "the header has no data segment with a digest");
-	iov[0] = (struct crypto_iov){ d->hash, strlen(d->hash) + 1 };
-	iov[1] = (struct crypto_iov){ d->salt, d->salt_len };
-	iov[2] = (struct crypto_iov){ d->digest, d->digest_len };
-	r = crypto_hash("sha256", iov, ARRAY_SIZE(iov), sum, e);
 	if (r)
 		return r;
-	text_hex(sum, 32, p.digest);
 	p.sector_size_bytes = seg->sector_size_bytes;
 	if (text_copy(p.uuid, sizeof(p.uuid), h->uuid) ||
 	    text_copy(p.cipher, sizeof(p.cipher), seg->encryption))
@@ -44,7 +34,7 @@ int node_pin_check(const struct backend_pin *pin, const struct luks_header *h, s
 	struct backend_pin now;
 	int r;
 
-	/* A backup from another node pins the UUID only. */
+	/* Of an old backup the UUID is all that is known. */
 	if (*pin->uuid && strcmp(pin->uuid, h->uuid) != 0)
 		return err_set(e, -EBADMSG,
 			       "the header isn't the recorded one: its UUID is %s, recorded is %s",

@@ -115,3 +115,22 @@ int luks_verify_key(const struct luks_header *h, const struct secret *key, int s
 		return err_set(e, why.code, "%s", why.text);
 	return err_set(e, -EPERM, "Volume key does not match the volume.");
 }
+
+int luks_fingerprint(const struct luks_header *h, char ret[65], struct err *e)
+{
+	const struct luks_segment *s = luks_default_segment(h);
+	const struct luks_digest *d = s ? luks_segment_digest(h, (int)s->id) : NULL;
+	uint8_t sum[CRYPTO_HASH_MAX_BYTES];
+	struct crypto_iov iov[3];
+	int r;
+
+	if (!d)
+		return err_set(e, -EBADMSG, "the header has no data segment with a digest");
+	iov[0] = (struct crypto_iov){ d->hash, strlen(d->hash) + 1 };
+	iov[1] = (struct crypto_iov){ d->salt, d->salt_len };
+	iov[2] = (struct crypto_iov){ d->digest, d->digest_len };
+	r = crypto_hash("sha256", iov, ARRAY_SIZE(iov), sum, e);
+	if (!r)
+		text_hex(sum, 32, ret);
+	return r;
+}

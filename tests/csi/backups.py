@@ -13,6 +13,7 @@ from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, expect, in_
                  secret, source_snapshot, wait_for)
 
 CRYPTVOL = os.environ.get("CRYPTVOL", "cryptvol")
+CRYPTSETUP = os.environ.get("CRYPTSETUP", "cryptsetup")
 STORE = os.path.join(SCRATCH, "csi", "store")
 KIND = {"type": "bak", "backupDir": STORE}
 WORKERS = 4
@@ -135,6 +136,36 @@ def retried(lab):
     expect("the file", b"then", open(f"{w.up()}/data", "rb").read())
 
 
+@case("a backup pins the header: another one with its UUID is refused where it is restored")
+def pinned(lab):
+    v = lab.create()
+    v.up()
+    v.down()
+    uuid = run(CRYPTSETUP, "luksUUID", v.image).stdout.decode().strip()
+    driver = lab.snapshot(v, parameters=KIND).snapshot_id
+    run(CRYPTVOL, "backup", v.image, STORE, "--name", "pinned")
+    other = Driver("n3", **{"backup-dir": STORE})
+    try:
+        there = Lab(other)
+        other.start()
+        for handle in (driver, "pinned"):
+            w = there.create(secrets=v.secrets, source=source_snapshot(handle))
+            good = read_at(w.image, HEADER)
+            run(CRYPTSETUP, "-q", "luksFormat", "--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000", "--uuid", uuid,
+                "--sector-size", "512", "--offset", str(HEADER // 512), "--key-file", "-", w.image, stdin=v.secrets["CRYPTO_KEY_VALUE"].encode())
+            w.attach()
+            why = w.stage_fails("FAILED_PRECONDITION")
+            assert "for another volume key" in str(why), f"{handle}: {why}"
+            with open(w.image, "r+b") as f:
+                f.write(good)
+            w.up()
+            w.down()
+        expect("elsewhere", "", there.clear())
+    finally:
+        other.stop()
+    run(CRYPTVOL, "backup", "-q", "--delete", STORE, uuid, "pinned")
+
+
 @case("backups of the command line: restored by their names, a file system or a block volume as the claim says")
 def by_hand(lab):
     v = lab.create()
@@ -162,7 +193,7 @@ def by_hand(lab):
     lab.c.fails("FAILED_PRECONDITION", "GetSnapshot", snapshot_id="twice")
     volumes = {b["volume"]: b for b in listed if b["name"] == "twice"}
     expect("two of a name", 2, len(volumes))
-    uuid = run(os.environ.get("CRYPTSETUP", "cryptsetup"), "luksUUID", raw.image).stdout.decode().strip().lower()
+    uuid = run(CRYPTSETUP, "luksUUID", raw.image).stdout.decode().strip().lower()
     handle = f"{uuid}/twice"
     expect("its id", handle, lab.c.GetSnapshot(snapshot_id=handle).snapshot.snapshot_id)
     w = lab.create(secrets=raw.secrets, cap=block_cap(), source=source_snapshot(handle))

@@ -86,6 +86,11 @@ static bool good_uuid(const struct option_value *v)
 	return text_uuid_valid(v->text);
 }
 
+static bool good_iterations(const struct option_value *v)
+{
+	return v->number > 0;
+}
+
 static bool good_slot(const struct option_value *v)
 {
 	return v->number <= INT32_MAX;
@@ -109,6 +114,7 @@ static const struct {
 	{ OPT_SIZE, good_sectors, "The size is too big." },
 	{ OPT_OFFSET, good_sectors, "The offset is too big." },
 	{ OPT_PBKDF, good_pbkdf, "The PBKDF can be argon2id, argon2i or pbkdf2." },
+	{ OPT_PBKDF_FORCE_ITERATIONS, good_iterations, "Forced iteration count is too low." },
 	{ OPT_PRIORITY, good_priority, "Option --priority can be only ignore/normal/prefer." },
 	{ OPT_UUID, good_uuid, "Wrong LUKS UUID format provided." },
 	{ OPT_KEY_SLOT, good_slot, "There is no such keyslot number." },
@@ -161,7 +167,7 @@ int cli_check(struct cli *c)
 	if (!c->verb)
 		return err_set(&c->err, -EINVAL, "Argument <action> missing.");
 	for (int i = 0; i < OPT_COUNT; i++)
-		if (c->opt[i].set && !cli_verb_takes(c->verb, (enum option_id)i))
+		if (c->opt[i].set && !cli_verb_bears(c->verb, (enum option_id)i))
 			return err_set(&c->err, -EINVAL,
 				       "Option --%s is not allowed with %s action.",
 				       cli_option_rows[i].name, c->verb->name);

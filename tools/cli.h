@@ -68,7 +68,10 @@ int cli_parse(struct cli *c, int argc, char **argv);
 /** cli_check - is every option allowed with the verb, do they go together, are the values sound? */
 int cli_check(struct cli *c);
 const struct verb *cli_find_verb(const char *name, const char **ret_type);
+/** cli_verb_takes - does the option mean something to the action (or to all)? cli_verb_bears: or is
+ * it let pass, at least? */
 bool cli_verb_takes(const struct verb *v, enum option_id id);
+bool cli_verb_bears(const struct verb *v, enum option_id id);
 void cli_print_help(const struct cli *c);
 void cli_print_usage(const struct cli *c);
 

@@ -81,6 +81,8 @@ static int open_it(struct cli *c, struct open_job *job)
 {
 	int r;
 
+	if (cli_set(c, OPT_SIZE) || cli_set(c, OPT_DEVICE_SIZE))
+		cli_warn("WARNING: the size is the header's; resize is the action for another.");
 	r = cli_kdf(c);
 	if (r)
 		return r;

@@ -228,6 +228,10 @@ int key_try(struct cli *c, const struct key_source *s,
 	uint32_t tries = cli_set(c, OPT_TRIES) ? cli_u32(c, OPT_TRIES) : 3;
 	int r;
 
+	if (cli_set(c, OPT_TOKEN_ONLY))
+		return err_set(&c->err, -EINVAL,
+			       "No token can be used: there are no token plugins here, only "
+			       "passphrases and keys.");
 	if (!key_is_typed(s) || !tries)
 		tries = 1;
 	for (;;) {

@@ -49,10 +49,11 @@ static bool answer(const struct cli *c)
 
 static int run(struct cli *c)
 {
-	bool verbose = cli_set(c, OPT_VERBOSE) || cli_set(c, OPT_DEBUG);
+	bool debug = cli_set(c, OPT_DEBUG) || cli_set(c, OPT_DEBUG_JSON);
+	bool verbose = cli_set(c, OPT_VERBOSE) || debug;
 	int r, code;
 
-	if (cli_set(c, OPT_DEBUG))
+	if (debug)
 		log_set_debug(cli_debug_line);
 	c->env.udev = DM_UDEV_AUTO;
 	c->env.no_locks = cli_set(c, OPT_DISABLE_LOCKS);

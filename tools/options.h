@@ -22,6 +22,7 @@ enum option_kind {
 	X(VERBOSE, "verbose", NULL, 'v', FLAG, NULL, "say what was done and how it ended")         \
 	X(DEBUG, "debug", NULL, 0, FLAG, NULL, "trace the work on standard error")                 \
 	X(BATCH_MODE, "batch-mode", NULL, 'q', FLAG, NULL, "ask nothing, confirm everything")      \
+	X(DEBUG_JSON, "debug-json", NULL, 0, FLAG, NULL, "the same as --debug")                    \
 	X(TEST_ARGS, "test-args", NULL, 0, FLAG, NULL, "check the command line and stop")          \
 	X(TYPE, "type", NULL, 'M', TEXT, "TYPE", "metadata type: luks or luks2")                   \
 	X(HEADER, "header", NULL, 0, TEXT, "DEVICE", "device or file with a detached header")      \
@@ -106,6 +107,15 @@ enum option_kind {
 	  "derive the key though less memory is available than that takes")                        \
 	X(DISABLE_EXTERNAL_TOKENS, "disable-external-tokens", NULL, 0, FLAG, NULL,                 \
 	  "accepted: no token plugins are loaded")                                                 \
+	X(TOKEN_ID, "token-id", NULL, 0, U32, "N", "accepted: there are no token plugins here")    \
+	X(TOKEN_TYPE, "token-type", NULL, 0, TEXT, "TYPE",                                         \
+	  "accepted: there are no token plugins here")                                             \
+	X(TOKEN_ONLY, "token-only", NULL, 0, FLAG, NULL,                                           \
+	  "ask for no passphrase: fails, since no token can be used")                              \
+	X(PROGRESS_FREQUENCY, "progress-frequency", NULL, 0, U32, "SECONDS",                       \
+	  "accepted: progress is shown on a terminal alone")                                       \
+	X(PROGRESS_JSON, "progress-json", NULL, 0, FLAG, NULL,                                     \
+	  "accepted: progress is shown on a terminal alone")                                       \
 	X(SIZE, "size", NULL, 'b', U64, "SECTORS", "size of the mapping in 512-byte sectors")      \
 	X(DEVICE_SIZE, "device-size", NULL, 0, SIZE, "BYTES", "size of the mapping with a unit")   \
 	X(DEFERRED, "deferred", NULL, 0, FLAG, NULL, "remove when the last user closes it")        \

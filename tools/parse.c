@@ -53,7 +53,7 @@ static int parse_value(struct cli *c, enum option_id id, const char *text)
 	} else if (o->kind == OPTION_U64) {
 		r = text_parse_u64(number_in(text), &v->number);
 	} else if (o->kind == OPTION_SIZE) {
-		r = text_parse_size(text, &v->number);
+		r = text_parse_size(number_in(text), &v->number);
 	}
 	if (r)
 		return err_set(&c->err, -EINVAL, "--%s=%s: %s", o->name, text,

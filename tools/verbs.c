@@ -11,10 +11,11 @@ const struct option_row cli_option_rows[OPT_COUNT] = {
 
 /* Groups that go together. */
 #define WHERE OPT_TYPE, OPT_HEADER
-#define KEY_IN                                                                      \
-	OPT_KEY_FILE, OPT_KEYFILE_OFFSET, OPT_KEYFILE_SIZE, OPT_TRIES, OPT_TIMEOUT, \
-		OPT_VERIFY_PASSPHRASE, OPT_SERIALIZE_MEMORY_HARD_PBKDF,             \
-		OPT_EXCEED_AVAILABLE_MEMORY, OPT_DISABLE_EXTERNAL_TOKENS
+#define KEY_IN                                                                          \
+	OPT_KEY_FILE, OPT_KEYFILE_OFFSET, OPT_KEYFILE_SIZE, OPT_TRIES, OPT_TIMEOUT,     \
+		OPT_VERIFY_PASSPHRASE, OPT_SERIALIZE_MEMORY_HARD_PBKDF,                 \
+		OPT_EXCEED_AVAILABLE_MEMORY, OPT_DISABLE_EXTERNAL_TOKENS, OPT_TOKEN_ID, \
+		OPT_TOKEN_TYPE, OPT_TOKEN_ONLY
 #define KEY_NEW OPT_NEW_KEYFILE, OPT_NEW_KEYFILE_OFFSET, OPT_NEW_KEYFILE_SIZE, OPT_FORCE_PASSWORD
 #define COSTS                                                                        \
 	OPT_PBKDF, OPT_PBKDF_FORCE_ITERATIONS, OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL, \
@@ -47,11 +48,13 @@ static const uint8_t format_options[] = {
 	OPT_USE_RANDOM,
 	OPT_USE_URANDOM,
 	OPT_ALLOW_NULL_CIPHER,
+	OPT_PROGRESS_JSON,
 };
 static const uint8_t open_options[] = {
-	WHERE, KEY_IN, TABLE_FLAGS, OPT_TEST_PASSPHRASE, OPT_UNBOUND, OPT_SHARED, OPT_REFRESH,
+	WHERE,	    KEY_IN,	 TABLE_FLAGS, OPT_TEST_PASSPHRASE, OPT_UNBOUND,
+	OPT_SHARED, OPT_REFRESH, OPT_SIZE,    OPT_DEVICE_SIZE,
 };
-static const uint8_t refresh_options[] = { WHERE, KEY_IN, TABLE_FLAGS };
+static const uint8_t refresh_options[] = { WHERE, KEY_IN, TABLE_FLAGS, OPT_SIZE, OPT_DEVICE_SIZE };
 static const uint8_t close_options[] = { WHERE, OPT_DEFERRED, OPT_CANCEL_DEFERRED };
 static const uint8_t status_options[] = { WHERE, OPT_JSON };
 static const uint8_t resize_options[] = {
@@ -160,19 +163,36 @@ const size_t cli_n_aliases = ARRAY_SIZE(cli_aliases);
 
 /* Allowed with every action. */
 static const uint8_t general_options[] = {
-	OPT_HELP,  OPT_USAGE,	   OPT_VERSION,	  OPT_VERBOSE,
-	OPT_DEBUG, OPT_BATCH_MODE, OPT_TEST_ARGS, OPT_DISABLE_LOCKS,
+	OPT_HELP,	OPT_USAGE,	OPT_VERSION,   OPT_VERBOSE,	  OPT_DEBUG,
+	OPT_DEBUG_JSON, OPT_BATCH_MODE, OPT_TEST_ARGS, OPT_DISABLE_LOCKS,
 };
+
+/* As with cryptsetup, taken by actions that have no use for them, so that a script may have one set
+ * of options for all its calls. */
+static const uint8_t idle_options[] = {
+	OPT_KEY_FILE,	  OPT_KEYFILE_OFFSET,	 OPT_KEYFILE_SIZE,    OPT_TRIES,
+	OPT_TIMEOUT,	  OPT_VERIFY_PASSPHRASE, OPT_FORCE_PASSWORD,  OPT_HASH,
+	OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL,	 OPT_DISABLE_KEYRING, OPT_DISABLE_EXTERNAL_TOKENS,
+	OPT_TOKEN_ID,	  OPT_TOKEN_TYPE,	 OPT_TOKEN_ONLY,      OPT_PROGRESS_FREQUENCY,
+};
+
+static bool is_among(const uint8_t *options, size_t n, enum option_id id)
+{
+	for (size_t i = 0; i < n; i++)
+		if (options[i] == id)
+			return true;
+	return false;
+}
 
 bool cli_verb_takes(const struct verb *v, enum option_id id)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(general_options); i++)
-		if (general_options[i] == id)
-			return true;
-	for (size_t i = 0; i < v->n_options; i++)
-		if (v->options[i] == id)
-			return true;
-	return false;
+	return is_among(general_options, ARRAY_SIZE(general_options), id) ||
+	       is_among(v->options, v->n_options, id);
+}
+
+bool cli_verb_bears(const struct verb *v, enum option_id id)
+{
+	return cli_verb_takes(v, id) || is_among(idle_options, ARRAY_SIZE(idle_options), id);
 }
 
 const struct verb *cli_find_verb(const char *name, const char **ret_type)

@@ -56,6 +56,15 @@ int luks_set_labels(const struct luks_io *io, struct luks_header *h, const char 
 	return finish(io, h, &c, e);
 }
 
+/* In lower case, as cryptsetup writes it: mappings, keys and udev's links are named by it. */
+void luks_put_uuid(struct luks_header *h, const char *uuid)
+{
+	memset(h->uuid, 0, sizeof(h->uuid));
+	for (size_t i = 0; uuid[i] && i + 1 < sizeof(h->uuid); i++)
+		h->uuid[i] = (char)(uuid[i] >= 'A' && uuid[i] <= 'F' ? uuid[i] + ('a' - 'A')
+								     : uuid[i]);
+}
+
 int luks_set_uuid(const struct luks_io *io, struct luks_header *h, const char *uuid, struct err *e)
 {
 	struct luks_change c = { .locked = false };
@@ -66,8 +75,7 @@ int luks_set_uuid(const struct luks_io *io, struct luks_header *h, const char *u
 	r = begin(io, h, &c, e);
 	if (r)
 		return r;
-	memset(c.next->uuid, 0, sizeof(c.next->uuid));
-	text_copy(c.next->uuid, sizeof(c.next->uuid), uuid);
+	luks_put_uuid(c.next, uuid);
 	return finish(io, h, &c, e);
 }
 

@@ -77,7 +77,8 @@ static int put_names(const struct luks_format *f, struct luks_header *h, struct 
 		return text_uuid_random(h->uuid, e);
 	if (!text_uuid_valid(f->uuid))
 		return err_set(e, -EINVAL, "Wrong LUKS UUID format provided.");
-	return text_copy(h->uuid, sizeof(h->uuid), f->uuid);
+	luks_put_uuid(h, f->uuid);
+	return 0;
 }
 
 static int put_digest(const struct luks_format *f, const struct secret *key, struct luks_header *h,

@@ -33,6 +33,8 @@ void luks_change_end(struct luks_change *c, struct luks_header *h);
 
 /** luks_header_alloc - zeroed memory for a header; luks_free. -ENOMEM. */
 int luks_header_alloc(struct luks_header **ret, struct err *e);
+/** luks_put_uuid - a valid UUID into the header, in lower case. */
+void luks_put_uuid(struct luks_header *h, const char *uuid);
 /** luks_header_new - an empty version 2 header with the raw root object, for luks_format. */
 int luks_header_new(struct luks_header **ret, struct err *e);
 /** luks_header_clone - a deep copy, raw objects included. */

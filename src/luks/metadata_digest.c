@@ -62,22 +62,8 @@ int metadata_put_digest(struct json_object *obj, const struct luks_digest *d)
 	return r;
 }
 
-/* The one built-in type: exactly three members. Others, of its reserved prefix too, are carried. */
-static int check_builtin(const struct json_at *at, const char *type, struct err *e)
-{
-	struct json_object *o;
-
-	if (strcmp(type, "luks2-keyring") != 0)
-		return 0;
-	if (json_object_object_length(at->obj) != 3)
-		return json_bad(at, "type", e, "a luks2-keyring token has 3 members, not %d",
-				json_object_object_length(at->obj));
-	if (!json_object_object_get_ex(at->obj, "key_description", &o) ||
-	    !json_object_is_type(o, json_type_string) || json_object_get_string_len(o) == 0)
-		return json_bad(at, "key_description", e, "is missing, empty or no string");
-	return 0;
-}
-
+/* What else a token has is its plugin's business, in the built-in type luks2-keyring too: an odd
+ * one is of no use, but no reason to refuse the volume. */
 int metadata_read_token(const struct json_at *at, struct luks_token *ret, struct err *e)
 {
 	int r;
@@ -85,8 +71,6 @@ int metadata_read_token(const struct json_at *at, struct luks_token *ret, struct
 	r = json_get_text(at, "type", ret->type_name, sizeof(ret->type_name), e);
 	if (!r)
 		r = json_get_refs(at, "keyslots", LUKS_KEYSLOTS_MAX, &ret->keyslots, e);
-	if (!r)
-		r = check_builtin(at, ret->type_name, e);
 	return r;
 }
 

@@ -251,6 +251,8 @@ static void uuid(void)
 	REQUIRE(!luks_set_uuid(&v.io, v.h, "01234567-89ab-4cde-8f01-23456789abcd", &v.e));
 	CHECK(on_disk(&v, "first", true));
 	CHECK_STR(v.h->uuid, "01234567-89ab-4cde-8f01-23456789abcd");
+	REQUIRE(!luks_set_uuid(&v.io, v.h, "01234567-89AB-4CDE-8F01-23456789ABCF", &v.e));
+	CHECK_STR(v.h->uuid, "01234567-89ab-4cde-8f01-23456789abcf");
 }
 
 static void flags(void)

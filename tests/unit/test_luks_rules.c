@@ -440,8 +440,9 @@ static void box_2_8_tokens(void)
 	expect_refused("rich", "del tokens/4/type", "token 4: type: is missing");
 	expect_refused("rich", "del tokens/4/keyslots", "token 4: keyslots: is missing");
 	expect_refused("rich", "set tokens/4/keyslots [\"1\"]", "keyslot 1 doesn't exist");
-	expect_refused("rich", "set tokens/0/x 1", "3 members, not 4");
-	expect_refused("rich", "set tokens/0/key_description \"\"", "key_description:");
+	/* An odd one of the built-in type is of no use; cryptsetup opens the volume all the same. */
+	expect_loads("rich", "set tokens/0/x 1");
+	expect_loads("rich", "set tokens/0/key_description \"\"");
 	expect_loads("rich", "set tokens/0/key_description \"Schl\xc3\xbcssel\"");
 	expect_loads("rich", "set tokens/4/type \"luks2-from-the-future\"");
 }

@@ -102,7 +102,7 @@ static const uint8_t backup_options[] = {
 static const uint8_t restore_options[] = { OPT_OVERWRITE };
 static const uint8_t benchmark_options[] = {
 	OPT_CIPHER,	  OPT_KEY_SIZE,	      OPT_HASH,	     OPT_PBKDF, OPT_PBKDF_FORCE_ITERATIONS,
-	OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL, OPT_ITER_TIME,
+	OPT_PBKDF_MEMORY, OPT_PBKDF_PARALLEL, OPT_ITER_TIME, OPT_JSON,
 };
 
 #define OPTIONS(a) a##_options, ARRAY_SIZE(a##_options)

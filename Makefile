@@ -31,6 +31,19 @@ ROOM_fs := base fs
 ROOM_volume := base crypto luks dm keyring block fs volume
 ROOM_backup := base crypto backup
 
+# argon2: our own core, or the reference library (for distributions that want one implementation only; it is several times slower).
+ARGON2 ?= own
+ARGON2_OWN := $(filter-out src/crypto/argon2_libargon2.c,$(wildcard src/crypto/argon2*.c)) src/crypto/blake2b.c
+ifeq ($(ARGON2),own)
+LEFT_OUT := src/crypto/argon2_libargon2.c
+else ifeq ($(ARGON2),libargon2)
+LEFT_OUT := $(ARGON2_OWN) $(wildcard tests/unit/test_crypto_argon2_*.c)
+LIBS_ARGON2 := -largon2
+else
+$(error ARGON2 is 'own' or 'libargon2', not '$(ARGON2)')
+endif
+room_src = $(filter-out $(LEFT_OUT),$(wildcard src/$(1)/*.c))
+
 # ---- flags ----
 WARN := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 -Wundef -Wpointer-arith \
 	-Wcast-qual -Wwrite-strings -Werror
@@ -45,21 +58,21 @@ endif
 CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCRYPTVOL_VERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL := -std=gnu17 $(OPT) -g -pthread -fPIC $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
 LDFLAGS_ALL := -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
-LIBS := -ljson-c -largon2 -lcrypto -lkeyutils -lblkid -ldl
+LIBS := -ljson-c $(LIBS_ARGON2) -lcrypto -lkeyutils -lblkid -ldl
 # The CLI needs nothing on the target but libc: the libraries below are linked in (fewer system calls to start, nothing to install).
-LIBS_CLI := -l:libjson-c.a -l:libargon2.a -l:libcrypto.a -l:libkeyutils.a -l:libblkid.a -ldl
+LIBS_CLI := -l:libjson-c.a $(LIBS_ARGON2:-l%=-l:lib%.a) -l:libcrypto.a -l:libkeyutils.a -l:libblkid.a -ldl
 ifneq ($(SAN),)
 LIBS_CLI := $(LIBS)
 endif
 
-STAMP_TEXT := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)
+STAMP_TEXT := $(ARGON2) $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)
 
 # ---- sources ----
-SRC := $(foreach r,$(ROOMS),$(wildcard src/$(r)/*.c))
+SRC := $(foreach r,$(ROOMS),$(call room_src,$(r)))
 OBJ := $(SRC:%.c=$(O)/%.o)
 TOOL_SRC := $(wildcard tools/*.c)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(O)/%.o)
-UNIT_SRC := $(foreach r,$(ROOMS),$(wildcard tests/unit/test_$(r)_*.c))
+UNIT_SRC := $(filter-out $(LEFT_OUT),$(foreach r,$(ROOMS),$(wildcard tests/unit/test_$(r)_*.c)))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(O)/unit/%)
 HEADERS := $(wildcard include/cryptvol/*.h)
 
@@ -76,7 +89,7 @@ all: $(LIB_A) $(LIB_SO) $(O)/libcryptvol.pc $(CLI) ## build the library and the 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
 		printf '  %-14s %s\n' "$$t" "$$d"; done
-	@echo "  variables: O=obj PREFIX=/usr/local DESTDIR= CC=cc SAN=address,undefined V=1 ROOMS='base ...'"
+	@echo "  variables: O=obj PREFIX=/usr/local DESTDIR= CC=cc SAN=address,undefined V=1 ROOMS='base ...' ARGON2=libargon2"
 
 clean: ## remove the object folder
 	rm -rf $(O)
@@ -97,7 +110,7 @@ endif
 
 # ---- library: an archive a room (tests link only what their room may use), one for all, and the shared object ----
 define room_rule
-$(O)/room_$(1).a: $$(patsubst %.c,$(O)/%.o,$$(wildcard src/$(1)/*.c))
+$(O)/room_$(1).a: $$(patsubst %.c,$(O)/%.o,$$(call room_src,$(1)))
 	@rm -f $$@
 	$$(Q)$$(AR) rcs $$@ $$^
 endef
@@ -118,7 +131,7 @@ $(O)/libcryptvol.pc: Makefile
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' 'Name: libcryptvol' \
 		'Description: encrypted volumes (LUKS2) straight on the Linux kernel' 'Version: $(VERSION)' \
-		'Requires.private: json-c libargon2 libcrypto blkid' 'Libs: -L$${libdir} -lcryptvol' 'Libs.private: -lkeyutils -ldl' \
+		'Requires.private: json-c libcrypto blkid$(LIBS_ARGON2:-l%= lib%)' 'Libs: -L$${libdir} -lcryptvol' 'Libs.private: -lkeyutils -ldl' \
 		'Cflags: -I$${includedir}' >$@
 
 $(CLI): $(TOOL_OBJ) $(LIB_A)

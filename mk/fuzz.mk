@@ -9,8 +9,8 @@ FUZZ_REPLAY := $(FUZZ_TARGETS:%=$(O)/fuzz-replay/fuzz_%)
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
 FUZZ_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FUZZ_LIBS := -ljson-c -largon2 -lcrypto
-FUZZ_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(foreach r,$(FUZZ_ROOMS),$(wildcard src/$(r)/*.c)) tests/fuzz/fuzz.c)
+FUZZ_LIBS := -ljson-c $(LIBS_ARGON2) -lcrypto
+FUZZ_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,$(foreach r,$(FUZZ_ROOMS),$(call room_src,$(r))) tests/fuzz/fuzz.c)
 # One input: at most 5 s, 1 GiB in all, 256 MiB in one piece; the harness holds tighter limits on top.
 # ASan keeps freed memory for 256 MiB by default, which would hide growth.
 FUZZ_LIMITS := -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=256 -print_final_stats=1

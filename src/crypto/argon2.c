@@ -1,85 +1,233 @@
 // SPDX-License-Identifier: Apache-2.0
-// argon2i and argon2id (RFC 9106) by libargon2, in memory that we give it.
+// argon2i and argon2id (RFC 9106), version 0x13: what goes into the matrix, who fills it, what
+// comes out.
+#include "argon2.h"
+
+#include "blake2b.h"
+#include "crew.h"
 #include "internal.h"
 
-#include <argon2.h>
+#include <endian.h>
 
-/* libargon2's allocator gets no context, and calls it from the thread that called argon2_ctx. */
-static _Thread_local struct crypto_arena *arena_to_lend;
+#define LANE_MIN_BLOCKS (2 * ARGON2_SLICES)
+/* Less than this a segment takes less time than the threads' meeting behind it. */
+#define SEGMENT_MIN_BLOCKS 64
 
-static int lend_arena(uint8_t **memory, size_t bytes)
+/* ---- 3.2 and 3.3: hashes of variable length ---- */
+
+static void add_u32(struct blake2b *b, uint32_t v)
 {
-	if (!arena_to_lend || bytes > arena_to_lend->bytes)
-		return ARGON2_MEMORY_ALLOCATION_ERROR;
-	*memory = arena_to_lend->data;
-	return ARGON2_OK;
+	uint32_t le = htole32(v);
+
+	crypto_blake2b_update(b, &le, sizeof(le));
 }
 
-/* The library has wiped it by now (FLAG_clear_internal_memory); the arena belongs to our caller. */
-static void take_back_arena(uint8_t *memory, size_t bytes)
+static void add_field(struct blake2b *b, const void *data, size_t len)
 {
-	(void)memory;
-	(void)bytes;
+	add_u32(b, (uint32_t)len);
+	crypto_blake2b_update(b, data, len);
 }
 
-static int argon2_failed(int rc, struct crypto_arena *arena, struct err *e)
+/* H': from a digest that @b is in the middle of, to @len bytes. It has begun with the length. */
+static void hash_on(struct blake2b *b, unsigned char *out, size_t len)
 {
-	if (rc == ARGON2_THREAD_FAIL) {
-		/* libargon2 doesn't wait for the threads that did start: they may write to the
-		 * arena for a while, so it must never be unmapped or used again. */
-		log_debug("an argon2 arena of %zu bytes is given up: threads failed to start",
-			  arena->bytes);
-		arena->data = NULL;
-		arena->bytes = 0;
-		return err_set(e, -EAGAIN, "the threads of a key derivation can't be started");
+	unsigned char v[BLAKE2B_MAX_BYTES];
+	const size_t half = sizeof(v) / 2;
+
+	if (len <= sizeof(v)) {
+		crypto_blake2b_final(b, out);
+		return;
 	}
-	/* On failure the library returns before it wipes. */
-	explicit_bzero(arena->data, arena->bytes);
-	if (rc == ARGON2_MEMORY_ALLOCATION_ERROR)
-		return err_set(e, -ENOMEM, "no memory for a key derivation");
-	return err_set(e, -EINVAL, "argon2 refuses these parameters: %s", argon2_error_message(rc));
+	crypto_blake2b_final(b, v);
+	for (; len > sizeof(v); out += half, len -= half) {
+		memcpy(out, v, half);
+		crypto_blake2b_init(b, len - half > sizeof(v) ? sizeof(v) : len - half);
+		crypto_blake2b_update(b, v, sizeof(v));
+		if (len - half > sizeof(v))
+			crypto_blake2b_final(b, v);
+	}
+	crypto_blake2b_final(b, out);
+	explicit_bzero(v, sizeof(v));
 }
 
-/* The library only reads what it gets, but takes pointers to non-const. */
-static uint8_t *bytes_of(const void *p)
+static void hash_begin(struct blake2b *b, size_t len)
 {
-	return (uint8_t *)(uintptr_t)p;
+	crypto_blake2b_init(b, len < BLAKE2B_MAX_BYTES ? len : BLAKE2B_MAX_BYTES);
+	add_u32(b, (uint32_t)len);
+}
+
+static void words_from_le(struct argon2_block *b)
+{
+	for (unsigned int i = 0; i < ARGON2_WORDS; i++)
+		b->v[i] = le64toh(b->v[i]);
+}
+
+/* H0, and the first two blocks of each lane from it. */
+static void begin(const struct argon2_matrix *m, uint32_t memory_kib,
+		  const struct crypto_argon2_input *in, uint32_t key_len)
+{
+	unsigned char h0[BLAKE2B_MAX_BYTES];
+	struct blake2b b;
+
+	crypto_blake2b_init(&b, sizeof(h0));
+	add_u32(&b, m->lanes);
+	add_u32(&b, key_len);
+	add_u32(&b, memory_kib);
+	add_u32(&b, m->passes);
+	add_u32(&b, ARGON2_VERSION);
+	add_u32(&b, m->type);
+	add_field(&b, in->pass->data, in->pass->len);
+	add_field(&b, in->salt.data, in->salt.len);
+	add_field(&b, in->secret.data, in->secret.len);
+	add_field(&b, in->ad.data, in->ad.len);
+	crypto_blake2b_final(&b, h0);
+	for (uint32_t lane = 0; lane < m->lanes; lane++) {
+		for (uint32_t i = 0; i < 2; i++) {
+			struct argon2_block *to = m->blocks + (size_t)lane * m->lane_blocks + i;
+
+			hash_begin(&b, sizeof(*to));
+			crypto_blake2b_update(&b, h0, sizeof(h0));
+			add_u32(&b, i);
+			add_u32(&b, lane);
+			hash_on(&b, (unsigned char *)to->v, sizeof(*to));
+			words_from_le(to);
+		}
+	}
+	explicit_bzero(h0, sizeof(h0));
+}
+
+static struct argon2_block *last_of(const struct argon2_matrix *m, uint32_t lane)
+{
+	return m->blocks + (size_t)(lane + 1) * m->lane_blocks - 1;
+}
+
+/* The key from the XOR of all lanes' last blocks, which are wiped: the rest is by now. */
+static void finish(const struct argon2_matrix *m, struct secret *key)
+{
+	struct argon2_block *sum = last_of(m, 0);
+	struct blake2b b;
+
+	for (uint32_t lane = 1; lane < m->lanes; lane++) {
+		struct argon2_block *last = last_of(m, lane);
+
+		for (unsigned int i = 0; i < ARGON2_WORDS; i++)
+			sum->v[i] ^= last->v[i];
+		explicit_bzero(last, sizeof(*last));
+	}
+	for (unsigned int i = 0; i < ARGON2_WORDS; i++)
+		sum->v[i] = htole64(sum->v[i]);
+	hash_begin(&b, key->cap);
+	crypto_blake2b_update(&b, sum->v, sizeof(*sum));
+	hash_on(&b, key->data, key->cap);
+	key->len = key->cap;
+	explicit_bzero(sum, sizeof(*sum));
+}
+
+/* ---- who fills it ---- */
+
+struct job {
+	const struct argon2_core *core;
+	const struct argon2_matrix *m;
+	unsigned int step; /* lanes that a thread works on in turn: 1 or 2 */
+};
+
+static void fill_slice(const struct crypto_crew *c, unsigned int number, struct argon2_moment now)
+{
+	const struct job *j = c->arg;
+
+	for (uint32_t lane = number * j->step; lane < j->m->lanes; lane += c->size * j->step) {
+		unsigned int n = j->m->lanes - lane;
+
+		j->core->fill(j->m, now, lane, n < j->step ? n : j->step);
+	}
+}
+
+/* All but the last blocks. */
+static void wipe_lanes(const struct crypto_crew *c, unsigned int number)
+{
+	const struct argon2_matrix *m = ((const struct job *)c->arg)->m;
+
+	for (uint32_t lane = number; lane < m->lanes; lane += c->size)
+		explicit_bzero(m->blocks + (size_t)lane * m->lane_blocks,
+			       (m->lane_blocks - 1) * sizeof(*m->blocks));
+}
+
+static void fill(struct crypto_crew *c, unsigned int number)
+{
+	const struct argon2_matrix *m = ((const struct job *)c->arg)->m;
+	struct argon2_moment now;
+
+	for (now.pass = 0; now.pass < m->passes; now.pass++) {
+		for (now.slice = 0; now.slice < ARGON2_SLICES; now.slice++) {
+			fill_slice(c, number, now);
+			crypto_crew_meet(c);
+		}
+	}
+	wipe_lanes(c, number);
+}
+
+static void fill_matrix(const struct argon2_core *core, unsigned int threads,
+			const struct argon2_matrix *m)
+{
+	struct job j = { .core = core, .m = m, .step = 1 };
+	struct crypto_crew c = { .work = fill, .arg = &j };
+
+	if (m->segment_blocks < SEGMENT_MIN_BLOCKS)
+		threads = 1;
+	if (threads > m->lanes)
+		threads = m->lanes;
+	if (threads < m->lanes) {
+		j.step = 2;
+		if (threads > (m->lanes + 1) / 2)
+			threads = (m->lanes + 1) / 2;
+	}
+	crypto_crew_run(&c, threads);
+}
+
+static int check(const struct crypto_pbkdf *p, const struct crypto_arena *arena,
+		 const struct crypto_argon2_input *in, const struct secret *key, struct err *e)
+{
+	if (in->pass->len > UINT32_MAX || key->cap > UINT32_MAX || in->salt.len > UINT32_MAX)
+		return err_set(e, -EINVAL, "passphrase, key or salt is too long for argon2");
+	if (key->cap < 4 || in->salt.len < 8 || !p->iterations || !p->parallel ||
+	    p->memory_kib / LANE_MIN_BLOCKS < p->parallel)
+		return err_set(e, -EINVAL,
+			       "argon2 has no key of %zu bytes, salt of %zu, time %u, memory %u "
+			       "KiB and %u lanes",
+			       key->cap, in->salt.len, p->iterations, p->memory_kib, p->parallel);
+	if ((size_t)p->memory_kib * ARGON2_BLOCK_BYTES > arena->bytes)
+		return err_set(e, -ENOMEM, "argon2 with %u KiB has memory for %zu only",
+			       p->memory_kib, arena->bytes / ARGON2_BLOCK_BYTES);
+	return 0;
+}
+
+int crypto_argon2_by(const struct argon2_core *core, unsigned int threads,
+		     const struct crypto_pbkdf *p, struct crypto_arena *arena,
+		     const struct crypto_argon2_input *in, struct secret *key, struct err *e)
+{
+	struct argon2_matrix m;
+	int r;
+
+	r = check(p, arena, in, key, e);
+	if (r)
+		return r;
+	m = (struct argon2_matrix){
+		.blocks = (struct argon2_block *)(void *)arena->data,
+		.lanes = p->parallel,
+		.segment_blocks = p->memory_kib / (ARGON2_SLICES * p->parallel),
+		.passes = p->iterations,
+		.type = p->type == CRYPTO_ARGON2I ? ARGON2_TYPE_I : ARGON2_TYPE_ID,
+	};
+	m.lane_blocks = m.segment_blocks * ARGON2_SLICES;
+	begin(&m, p->memory_kib, in, (uint32_t)key->cap);
+	fill_matrix(core, threads, &m);
+	finish(&m, key);
+	crypto_stack_wipe();
+	return 0;
 }
 
 int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
 		  const struct crypto_argon2_input *in, struct secret *key, struct err *e)
 {
-	argon2_context ctx = {
-		.out = key->data,
-		.outlen = (uint32_t)key->cap,
-		.pwd = in->pass->data,
-		.pwdlen = (uint32_t)in->pass->len,
-		.salt = bytes_of(in->salt.data),
-		.saltlen = (uint32_t)in->salt.len,
-		.secret = bytes_of(in->secret.data),
-		.secretlen = (uint32_t)in->secret.len,
-		.ad = bytes_of(in->ad.data),
-		.adlen = (uint32_t)in->ad.len,
-		.t_cost = p->iterations,
-		.m_cost = p->memory_kib,
-		.lanes = p->parallel,
-		.threads = p->parallel,
-		.version = ARGON2_VERSION_13,
-		.allocate_cbk = lend_arena,
-		.free_cbk = take_back_arena,
-		.flags = ARGON2_DEFAULT_FLAGS, /* neither passphrase nor salt is the library's to
-						  wipe */
-	};
-	int rc;
-
-	if (in->pass->len > UINT32_MAX || key->cap > UINT32_MAX || in->salt.len > UINT32_MAX)
-		return err_set(e, -EINVAL, "passphrase, key or salt is too long for argon2");
-	arena_to_lend = arena;
-	rc = argon2_ctx(&ctx, p->type == CRYPTO_ARGON2I ? Argon2_i : Argon2_id);
-	arena_to_lend = NULL;
-	crypto_stack_wipe();
-	if (rc != ARGON2_OK)
-		return argon2_failed(rc, arena, e);
-	key->len = key->cap;
-	return 0;
+	return crypto_argon2_by(crypto_argon2_best(), crypto_cpus(), p, arena, in, key, e);
 }

@@ -21,13 +21,16 @@ step() {
 	fi
 }
 
-export MAKEFLAGS=
+export MAKEFLAGS= BUILD
 step "clang, warnings are errors" make O="$BUILD/clang" CC=clang all unit
 step "gcc -fanalyzer" make O="$BUILD" lint-analyzer
 step "cppcheck" make O="$BUILD" lint-cppcheck
 step "clang-tidy" make O="$BUILD" lint-tidy
 step "unit tests under ASan and UBSan" make O="$BUILD/asan" SAN=address,undefined check-unit
 step "unit tests under TSan" make O="$BUILD/tsan" SAN=thread ROOMS='base crypto' check-unit
+step "argon2's vectors with libargon2 in our core's place" bash -c '
+	make O="$BUILD/libargon2" ARGON2=libargon2 ROOMS="base crypto" "$BUILD/libargon2/unit/test_crypto_argon2" &&
+	"$BUILD/libargon2/unit/test_crypto_argon2"'
 step "fuzz corpus, under ASan and UBSan" make O="$BUILD/asan" SAN=address,undefined check-fuzz
 step "broken headers shown to cryptsetup" make O="$BUILD" check-broken
 exit $bad

@@ -3,6 +3,7 @@
 // statvfs(3) reports it.
 #include "internal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 
@@ -38,7 +39,7 @@ static int promised(struct backend *b, uint64_t *ret, struct err *e)
 /* What volumes may still write into holes of their images. The caller holds b->lock. */
 static int unwritten(struct backend *b, uint64_t *ret, struct err *e)
 {
-	uint64_t sum = 0, bytes, allocated;
+	uint64_t sum = 0, allocated;
 	sqlite3_stmt *s;
 	int r;
 
@@ -48,8 +49,7 @@ static int unwritten(struct backend *b, uint64_t *ret, struct err *e)
 	while ((r = state_step(b, s, e)) == 1) {
 		uint64_t size = (uint64_t)sqlite3_column_int64(s, 1);
 
-		if (image_size(b, false, state_text(s, 0), &bytes, &allocated, NULL))
-			allocated = 0; /* no image yet */
+		allocated = image_allocated(b, state_text(s, 0));
 		sum += size > allocated ? size - allocated : 0;
 	}
 	sqlite3_finalize(s);
@@ -95,6 +95,68 @@ int capacity_check(struct backend *b, uint64_t bytes, struct err *e)
 			       (unsigned long long)bytes, (unsigned long long)room,
 			       (unsigned long long)b->overprovision_percent);
 	return 0;
+}
+
+/* ---- copies ---- */
+
+static int reserve(struct backend *b, uint64_t bytes, struct room *ret, struct err *e)
+{
+	uint64_t total, free_bytes, holes = 0;
+	int r;
+
+	r = space(b, &total, &free_bytes, e);
+	if (!r && b->overprovision_percent <= 100)
+		r = unwritten(b, &holes, e);
+	if (r)
+		return r;
+	if (bytes > free_bytes || bytes > free_bytes - (holes < free_bytes ? holes : free_bytes))
+		return err_set(e, -ENOSPC,
+			       "%llu bytes are to be written, %llu are free, and %llu of these are "
+			       "promised to volumes",
+			       (unsigned long long)bytes, (unsigned long long)free_bytes,
+			       (unsigned long long)holes);
+	/* A file system that has no files without names, or doesn't allocate ahead: then the check
+	 * has to do. */
+	ret->fd = openat(b->fd_tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (ret->fd < 0 || !fallocate(ret->fd, 0, 0, (off_t)bytes))
+		return 0;
+	r = -errno;
+	base_closep(&ret->fd);
+	ret->fd = -1;
+	return r == -ENOSPC || r == -EDQUOT
+		       ? err_sys(e, r, "%llu bytes are to be written", (unsigned long long)bytes)
+		       : 0;
+}
+
+int room_take(struct backend *b, uint64_t bytes, bool promised, struct room *ret, struct err *e)
+{
+	struct room room = { -1, bytes };
+	int r;
+
+	/* Without over-provisioning the promise is counted already, as what the volume has yet to
+	 * write. */
+	if (!bytes || (promised && b->overprovision_percent <= 100)) {
+		*ret = room;
+		return 0;
+	}
+	r = state_begin(b, e);
+	if (r)
+		return r;
+	r = reserve(b, bytes, &room, e);
+	if (!r)
+		*ret = room;
+	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
+}
+
+void room_use(struct room *r, uint64_t done_bytes)
+{
+	if (r->fd >= 0)
+		(void)!ftruncate(r->fd, (off_t)(done_bytes < r->bytes ? r->bytes - done_bytes : 0));
+}
+
+void room_give_back(struct room *r)
+{
+	base_closep(&r->fd);
 }
 
 int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_largest,

@@ -91,6 +91,18 @@ int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_b
 	return 0;
 }
 
+uint64_t image_allocated(struct backend *b, const char *id)
+{
+	char tmp[NAME_BYTES];
+	uint64_t bytes, allocated;
+	struct stat st;
+
+	if (!image_size(b, false, id, &bytes, &allocated, NULL))
+		return allocated;
+	snprintf(tmp, NAME_BYTES, "%.128s.new", id);
+	return fstatat(b->fd_tmp, tmp, &st, AT_SYMLINK_NOFOLLOW) ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
 static int sync_dir(int fd, struct err *e)
 {
 	return fsync(fd) ? err_sys(e, -errno, "the state directory can't be flushed") : 0;
@@ -150,6 +162,7 @@ struct copy {
 	int from, to;
 	char *buf;
 	uint64_t done, total; /* of what is allocated */
+	struct room room;
 	struct progress progress;
 };
 
@@ -159,6 +172,7 @@ static int copy_range(struct copy *c, off_t at, off_t end, struct err *e)
 		size_t n = end - at > COPY_BLOCK_BYTES ? COPY_BLOCK_BYTES : (size_t)(end - at);
 		int r;
 
+		room_use(&c->room, c->done + n);
 		r = io_pread_full(c->from, c->buf, n, (uint64_t)at, e);
 		r = r ?: io_pwrite_full(c->to, c->buf, n, (uint64_t)at, e);
 		if (r)
@@ -171,32 +185,44 @@ static int copy_range(struct copy *c, off_t at, off_t end, struct err *e)
 }
 
 /* Only what is allocated is read and written: holes stay holes. */
-static int copy_sparse(struct backend *b, int from, int to, const struct stat *st, const char *id,
-		       struct err *e)
+static int copy_data(struct copy *c, off_t size, struct err *e)
 {
-	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
-	struct copy c = { from, to, buf, .total = (uint64_t)st->st_blocks * 512 };
-	off_t at = 0, end, size = st->st_size;
+	off_t at = 0, end;
 	int r = 0;
 
-	if (!buf)
-		return err_set(e, -ENOMEM, "no memory for a copy");
-	progress_begin(&c.progress, b, "copy of", id);
 	while (!r && at < size) {
-		at = lseek(from, at, SEEK_DATA);
+		at = lseek(c->from, at, SEEK_DATA);
 		if (at < 0)
 			return errno == ENXIO ? 0 : err_sys(e, -errno, "looking for data");
-		end = lseek(from, at, SEEK_HOLE);
+		end = lseek(c->from, at, SEEK_HOLE);
 		if (end < 0)
 			return err_sys(e, -errno, "looking for a hole");
-		r = copy_range(&c, at, end, e);
+		r = copy_range(c, at, end, e);
 		at = end;
 	}
 	return r;
 }
 
+static int copy_sparse(struct backend *b, int from, int to, const struct stat *st, const char *id,
+		       bool promised, struct err *e)
+{
+	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
+	struct copy c = { from, to, buf, .total = (uint64_t)st->st_blocks * 512 };
+	int r;
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a copy");
+	r = room_take(b, c.total, promised, &c.room, e);
+	if (r)
+		return err_wrap(e, r, "a copy of \"%s\"", id);
+	progress_begin(&c.progress, b, "copy of", id);
+	r = copy_data(&c, st->st_size, e);
+	room_give_back(&c.room);
+	return r;
+}
+
 static int fill_copy(struct backend *b, int from, int to, const char *id, uint64_t bytes,
-		     bool copy_allowed, bool *ret_reflink, struct err *e)
+		     bool copy_allowed, bool promised, bool *ret_reflink, struct err *e)
 {
 	struct stat st;
 	int r = 0;
@@ -212,7 +238,7 @@ static int fill_copy(struct backend *b, int from, int to, const char *id, uint64
 			       "this file system has no reflinks, so a copy would stop the volume "
 			       "for as long as it takes");
 	if (!*ret_reflink)
-		r = copy_sparse(b, from, to, &st, id, e);
+		r = copy_sparse(b, from, to, &st, id, promised, e);
 	if (!r &&
 	    ftruncate(to, (off_t)(bytes > (uint64_t)st.st_size ? bytes : (uint64_t)st.st_size)))
 		r = err_sys(e, -errno, "the size of the copy");
@@ -234,7 +260,7 @@ int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_
 	out = start_image(b, to, tmp, e);
 	if (out < 0)
 		return out;
-	r = fill_copy(b, in, out, from, bytes, copy_allowed, ret_reflink, e);
+	r = fill_copy(b, in, out, from, bytes, copy_allowed, !to_snapshot, ret_reflink, e);
 	r = r ?: finish_image(b, out, tmp, to_snapshot, to, e);
 	if (r)
 		drop_image(b, tmp);

@@ -127,6 +127,8 @@ int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t head
 		 struct err *e);
 int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_bytes,
 	       uint64_t *ret_allocated, struct err *e);
+/** image_allocated - of a volume's image, or of what there is of it while it is made. */
+uint64_t image_allocated(struct backend *b, const char *id);
 
 /* ---- cut.c ---- */
 /** cut_resume - let a suspended volume go on; a failure is tried again for a while. */
@@ -135,6 +137,18 @@ int cut_resume(const struct backend_quiesce *q, const char *volume_id, struct er
 /* ---- capacity.c ---- */
 /** capacity_check - may @bytes more be promised (within a transaction)? -ENOSPC. */
 int capacity_check(struct backend *b, uint64_t bytes, struct err *e);
+/** What a copy has yet to write, kept free for it by a file without a name: it goes with the
+ * process. */
+struct room {
+	int fd; /* -1 = none is kept */
+	uint64_t bytes;
+};
+/** room_take - room for a copy of @bytes, in one step with the check that it isn't promised to
+ * others: -ENOSPC. @promised: to this copy, by its volume's record. */
+int room_take(struct backend *b, uint64_t bytes, bool promised, struct room *ret, struct err *e);
+/** room_use - so many bytes in all are written, or are just going to be. */
+void room_use(struct room *r, uint64_t done_bytes);
+void room_give_back(struct room *r);
 
 /* ---- repair.c ---- */
 int repair_at_start(struct backend *b, struct err *e);

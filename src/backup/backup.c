@@ -431,6 +431,36 @@ static int open_target(const char *path, uint64_t bytes, bool overwrite, int *re
 	return 0;
 }
 
+static int keep_room(int fd, uint64_t from, uint64_t to, struct err *e)
+{
+	if (from == to || !fallocate(fd, 0, (off_t)from, (off_t)(to - from)))
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT || errno == EFBIG
+		       ? err_sys(e, -errno, "there is no room for the restored image")
+		       : 0; /* a file system that can't */
+}
+
+/* Room for all blocks before the first is written: a restore isn't half done where it can't be
+ * whole, and nobody else takes its room meanwhile. */
+static int reserve_blocks(int fd, struct manifest *m, struct err *e)
+{
+	uint64_t end = m->info.device_bytes, from = 0, to = 0, i;
+	uint8_t hash[HASH_BYTES];
+	int r;
+
+	while ((r = manifest_next(m, &i, hash, e)) == 1) {
+		if (i * BACKUP_BLOCK_BYTES != to) {
+			int failed = keep_room(fd, from, to, e);
+
+			if (failed)
+				return failed;
+			from = i * BACKUP_BLOCK_BYTES;
+		}
+		to = i * BACKUP_BLOCK_BYTES + block_length(end, i);
+	}
+	return r ?: keep_room(fd, from, to, e);
+}
+
 int backup_restore(const char *dir, const char *volume, const char *name, const char *path,
 		   bool overwrite, backup_progress *progress, void *arg, struct err *e)
 {
@@ -444,6 +474,8 @@ int backup_restore(const char *dir, const char *volume, const char *name, const 
 	if (r)
 		return r;
 	r = open_target(path, m.info.device_bytes, overwrite, &fd, &blank, &made, e);
+	if (!r && blank)
+		r = reserve_blocks(fd, &m, e);
 	r = r ?: read_all(dir, &m, fd, !blank, progress, arg, e);
 	r = r ?: io_fsync(fd, e);
 	if (r && made)

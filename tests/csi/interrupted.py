@@ -3,11 +3,12 @@
 taken for what it isn't. A record is changed by hand where a kill between two steps would leave it so."""
 import contextlib
 import os
+import shutil
 import signal
 import sys
 
 from killpoints import Tracer
-from lab import (CRYPTSETUP, FULL, HEADER, MIB, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background, lab_loop,
+from lab import (CRYPTSETUP, FULL, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background, lab_loop,
                  lose_records, mount_cap, pb, read_at, records, remove_records, run, run_cases, small_state, source_snapshot, source_volume, still_there,
                  used, wait_for, write_at)
 
@@ -250,6 +251,76 @@ def two_processes(lab):
     expect("the backup", "OK", join())
     for e in one.client.ListSnapshots().entries:
         one.client.DeleteSnapshot(snapshot_id=e.snapshot.snapshot_id)
+    why = inner.clear()
+    assert not why, why
+
+
+@case("copies without reflinks: refused at once where their room is promised or gone; kept free of others while they are made")
+def room_of_copies(lab):
+    folder, foreign = small_state(lab, "ext4", 900), f"{SCRATCH}/small/foreign"
+    one, other = (Driver(name, state=f"{folder}/state", **{"node-id": "n1"}) for name in ("one", "other"))
+    for d in (one, other):
+        d.start()
+        lab.on_clear.append(d.stop)
+    one.name = "n1"
+    inner = Lab(one)
+    v = inner.create(size=192 * MIB)
+    with open(f"{v.up()}/data", "wb") as f:
+        for _ in range(160):
+            f.write(os.urandom(MIB))
+    v.down()
+    data = os.stat(v.image).st_blocks * 512
+    snapshot = dict(source_volume_id=v.id, name="copy")
+    clone = dict(name="clone", volume_capabilities=[v.cap], parameters={"encrypted": "true"}, volume_content_source=source_volume(v.id))
+    store = f"{SCRATCH}/csi/room-store"
+    os.makedirs(store)
+    lab.on_clear.append(lambda: shutil.rmtree(store))
+    backup = one.client.CreateSnapshot(source_volume_id=v.id, name="backup", parameters={"type": "bak", "backupDir": store}).snapshot.snapshot_id
+    restore = {**clone, "name": "restored", "volume_content_source": source_snapshot(backup)}
+
+    def left(driver=one):
+        return driver.client.GetCapacity().available_capacity
+
+    def refused(call, why, **fields):
+        message = one.client.fails("RESOURCE_EXHAUSTED", call, **fields)
+        assert why in message, message
+        expect("images", [[v.id + ".img"], []],
+               [[x for x in os.listdir(f"{one.state}/{d}") if os.stat(f"{one.state}/{d}/{x}").st_blocks] for d in ("volumes", "snapshots")])
+        expect("half-made ones", [], [x for x in os.listdir(f"{one.state}/tmp") if x.endswith(".new")])
+
+    def close(what, wanted, found):
+        assert abs(wanted - found) < 12 * MIB, f"{what}: wanted about {wanted // MIB} MiB, found {found // MIB} MiB"
+    # free, but promised
+    filler = inner.create(size=left() - data // 2, cap=block_cap(), encrypted=False)
+    refused("CreateSnapshot", "promised to volumes", **snapshot)
+    filler.delete()
+    # while it is made: the rest of its room is nobody else's, and counted once
+    before = left()
+    with stopped_in_copy(one, "CreateSnapshot", **snapshot):
+        during = left(other)
+        close("what a snapshot takes", data, before - during)
+        other.client.fails("RESOURCE_EXHAUSTED", "CreateVolume", name="more", volume_capabilities=[block_cap()],
+                           capacity_range=pb.CapacityRange(required_bytes=during + 24 * MIB))
+    close("what a snapshot took", data, before - left())
+    one.client.DeleteSnapshot(snapshot_id=one.client.CreateSnapshot(**snapshot).snapshot.snapshot_id)
+    before = left()
+    with stopped_in_copy(one, "CreateVolume", **clone):
+        close("what a clone takes", 192 * MIB + HEADER, before - left(other))
+    close("what a clone took", 192 * MIB + HEADER, before - left())
+    one.client.DeleteVolume(volume_id=one.client.CreateVolume(**clone).volume.volume_id)
+    # more is promised than there is: by what is free
+    other.stop()
+    one.restart(overprovision=1000)
+    free = os.statvfs(folder)
+    with open(foreign, "wb") as f:
+        os.posix_fallocate(f.fileno(), 0, free.f_bavail * free.f_frsize - data // 2)
+    refused("CreateSnapshot", "are to be written", **snapshot)
+    refused("CreateVolume", "are to be written", **clone)
+    refused("CreateVolume", "no room for the restored image", **restore)
+    os.unlink(foreign)
+    for fields in (clone, restore):
+        one.client.DeleteVolume(volume_id=one.client.CreateVolume(**fields).volume.volume_id)
+    one.client.DeleteSnapshot(snapshot_id=backup)
     why = inner.clear()
     assert not why, why
 

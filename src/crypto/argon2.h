@@ -45,7 +45,7 @@ const struct argon2_core *crypto_argon2_core(unsigned int i);
 const struct argon2_core *crypto_argon2_best(void);
 
 extern const struct argon2_core crypto_argon2_portable;
-extern const struct argon2_core crypto_argon2_avx2, crypto_argon2_avx512;
+extern const struct argon2_core crypto_argon2_avx2, crypto_argon2_avx512, crypto_argon2_neon;
 
 struct crypto_pbkdf;
 struct crypto_arena;

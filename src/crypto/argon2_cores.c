@@ -9,6 +9,9 @@ static const struct argon2_core *const cores[] = {
 #ifdef __x86_64__
 	&crypto_argon2_avx512,	 &crypto_argon2_avx2,
 #endif
+#ifdef __aarch64__
+	&crypto_argon2_neon,
+#endif
 	&crypto_argon2_portable, NULL,
 };
 

@@ -19,7 +19,8 @@ declare -A GROUP=(
 	[build]="gcc make pkg-config libc6-dev libjson-c-dev libssl-dev libkeyutils-dev libdevmapper-dev
 		libblkid-dev"
 	[check]="user-mode-linux cryptsetup-bin dmsetup e2fsprogs xfsprogs btrfs-progs keyutils kmod
-		udev strace valgrind libargon2-dev python3 python3-yaml xz-utils mount util-linux procps"
+		udev strace valgrind libargon2-dev qemu-user gcc-aarch64-linux-gnu
+		libc6-dev-arm64-cross python3 python3-yaml xz-utils mount util-linux procps"
 	[demo]="user-mode-linux cryptsetup-bin dmsetup e2fsprogs xfsprogs keyutils kmod mount util-linux
 		python3-yaml"
 	[qemu]="qemu-system-x86 busybox-static cpio kmod xz-utils cryptsetup-bin dmsetup e2fsprogs

@@ -154,7 +154,8 @@ static void argon2_refused(void)
 
 int main(void)
 {
-	if (vectors_run("argon2.txt", 9, each_argon2) < 10) {
+	if (vectors_run("argon2.txt", 9, each_argon2) < 10 ||
+	    vectors_run("argon2-oracle.txt", 9, each_argon2) < 40) {
 		CHECK_MSG(false, "vectors are missing");
 		check_report("argon2_vectors");
 	}

@@ -44,7 +44,6 @@
  *   EHOSTDOWN     1  the host lacks something (dm-crypt, AF_ALG, a cipher); the sentence says what
  *   ETIMEDOUT     1  a wait ran out
  *   EIO           1  a read or write failed
- *   ECANCELED     1  another thread has found what was looked for; no caller of the library sees it
  *   EINTR         1  a signal came that ends us; what was begun is undone
  */
 /* clang-format on */

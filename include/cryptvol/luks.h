@@ -343,6 +343,10 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
  * volume key too (else -EBUSY). */
 int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keyslot, bool allow_last,
 		      struct err *e);
+/** luks_finish_kills - kill the keyslots that are listed but wiped, as a kill that was cut short
+ * leaves them; never the last one of the volume key. *ret_n: how many (0: nothing was written). */
+int luks_finish_kills(const struct luks_io *io, struct luks_header *h, size_t *ret_n,
+		      struct err *e);
 /** luks_erase_keyslots - all of them; the data is gone for good (without a saved volume key). */
 int luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct err *e);
 

@@ -61,6 +61,10 @@ int volume_remove_key(const struct volume_env *env, const struct volume_where *w
  * -ENOENT: not active. */
 int volume_kill_slot(const struct volume_env *env, const struct volume_where *w,
 		     const struct volume_key *k, int keyslot, bool allow_last, struct err *e);
+/** volume_finish_kills - as luks_finish_kills: no passphrase is asked for, since none opened these.
+ */
+int volume_finish_kills(const struct volume_env *env, const struct volume_where *w, size_t *ret_n,
+			struct err *e);
 int volume_erase(const struct volume_env *env, const struct volume_where *w, struct err *e);
 struct volume_config {
 	const char *label, *subsystem, *uuid; /* NULL = as it is */

@@ -40,6 +40,23 @@ static int kill_old(struct node_stage *s, int old_slot, struct err *e)
 	return r ?: volume_kill_slot(&s->call->driver->env, &w, &proof, old_slot, false, e);
 }
 
+/* Rotated before, maybe by a stage that was cut in the middle of the kill: its keyslot opens no
+ * more, but is listed still. */
+static enum csi_code finish_kill(struct node_stage *s)
+{
+	struct volume_where w = { .device = s->backing };
+	struct err e = { 0 };
+	size_t n;
+
+	if (volume_finish_kills(&s->call->driver->env, &w, &n, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\": the key can't be rotated",
+				    s->volume.id);
+	if (n)
+		csi_logf(CSI_LOG_INFO, "key_rotated",
+			 "volume %s: a keyslot that was wiped before is gone", s->volume.id);
+	return CSI_OK;
+}
+
 enum csi_code node_rotate(struct node_stage *s)
 {
 	int new_slot, old_slot, r_new, r_old;
@@ -60,7 +77,7 @@ enum csi_code node_rotate(struct node_stage *s)
 				"CRYPTO_KEY_VALUE_PREVIOUS opens a keyslot",
 				s->volume.id);
 	if (r_old)
-		return CSI_OK; /* rotated before */
+		return finish_kill(s);
 	r = r_new ? add_new(s, &new_slot, &e) : 0;
 	if (!r && r_new)
 		r = slot_of(s, s->keys.value, &new_slot,

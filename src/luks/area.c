@@ -4,6 +4,7 @@
 
 #define WIPE_CHUNK_BYTES (256u * 1024)
 #define GAP_CHUNK_BYTES (1024u * 1024)
+#define WIPED_BYTES 512 /* what a medium writes whole */
 
 static uint64_t round_up(uint64_t n, uint64_t unit)
 {
@@ -53,6 +54,8 @@ int luks_area_find(const struct luks_header *h, uint64_t bytes, uint64_t *ret_of
 		       (unsigned long long)bytes);
 }
 
+/* Its first block gets zeros, which the material of a keyslot never has: a wipe that was cut short
+ * is known by it. */
 int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, struct err *e)
 {
 	_cleanup_free_ unsigned char *buf = luks_block_alloc(WIPE_CHUNK_BYTES);
@@ -65,6 +68,8 @@ int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, stru
 		size_t n = left < WIPE_CHUNK_BYTES ? (size_t)left : WIPE_CHUNK_BYTES;
 
 		r = crypto_random(buf, n, e);
+		if (!done)
+			memset(buf, 0, n < LUKS_BLOCK_BYTES ? n : LUKS_BLOCK_BYTES);
 		if (!r)
 			r = io_pwrite_full(io->fd, buf, n, offset + done, e);
 		if (r)
@@ -111,6 +116,17 @@ int luks_area_read(const struct luks_io *io, uint64_t offset, uint64_t len, stru
 static bool is_zero(const unsigned char *p, size_t len)
 {
 	return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
+}
+
+int luks_area_wiped(const struct luks_io *io, uint64_t offset, bool *ret, struct err *e)
+{
+	_cleanup_secret_ struct secret *s = NULL;
+	int r = luks_area_read(io, offset, WIPED_BYTES, &s, e);
+
+	if (r)
+		return r;
+	*ret = is_zero(s->data, s->len);
+	return 0;
 }
 
 int luks_overwrite_chunk(const struct luks_io *io, unsigned char *chunk, size_t len, uint64_t at,

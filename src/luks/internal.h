@@ -79,8 +79,10 @@ int luks_header_encode(const struct luks_header *h, uint64_t device_bytes, void 
 /** luks_area_find - first gap of @bytes in the keyslots area; -ENOSPC. */
 int luks_area_find(const struct luks_header *h, uint64_t bytes, uint64_t *ret_offset,
 		   struct err *e);
-/** luks_area_wipe - overwrite with random bytes, then fsync. */
+/** luks_area_wipe - overwrite the first block with zeros, the rest with random bytes, then fsync. */
 int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, struct err *e);
+/** luks_area_wiped - has a wipe of the area at @offset begun? */
+int luks_area_wiped(const struct luks_io *io, uint64_t offset, bool *ret, struct err *e);
 /** luks_area_bytes - what a key of @key_bytes takes: round_up(key * 4000, 4096). */
 uint64_t luks_area_bytes(uint32_t key_bytes);
 

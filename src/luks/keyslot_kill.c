@@ -51,6 +51,43 @@ int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keysl
 	return r;
 }
 
+/* The next keyslot that a kill has begun to wipe, or -1. */
+static int find_wiped(const struct luks_io *io, const struct luks_header *h, int *ret,
+		      struct err *e)
+{
+	*ret = -1;
+	for (size_t i = 0; i < h->n_keyslots; i++) {
+		const struct luks_keyslot *k = &h->keyslots[i];
+		bool wiped;
+		int r;
+
+		if (k->type != LUKS_KEYSLOT_LUKS2 || check_kill(h, (int)k->id, false, NULL))
+			continue;
+		r = luks_area_wiped(io, k->area_offset_bytes, &wiped, e);
+		if (r)
+			return r;
+		if (wiped) {
+			*ret = (int)k->id;
+			return 0;
+		}
+	}
+	return 0;
+}
+
+int luks_finish_kills(const struct luks_io *io, struct luks_header *h, size_t *ret_n, struct err *e)
+{
+	int id, r;
+
+	*ret_n = 0;
+	while (!(r = find_wiped(io, h, &id, e)) && id >= 0) {
+		r = luks_kill_keyslot(io, h, id, false, e);
+		if (r)
+			break;
+		++*ret_n;
+	}
+	return r;
+}
+
 int luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct err *e)
 {
 	struct luks_change c = { .locked = false };

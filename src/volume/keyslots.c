@@ -122,6 +122,20 @@ int volume_kill_slot(const struct volume_env *env, const struct volume_where *w,
 	return r;
 }
 
+int volume_finish_kills(const struct volume_env *env, const struct volume_where *w, size_t *ret_n,
+			struct err *e)
+{
+	struct volume_metadata m;
+	int r;
+
+	r = volume_open_metadata(env, w, VOLUME_WRITE, &m, e);
+	if (r)
+		return r;
+	r = luks_finish_kills(&m.io, m.header, ret_n, e);
+	volume_close_metadata(&m);
+	return r;
+}
+
 int volume_erase(const struct volume_env *env, const struct volume_where *w, struct err *e)
 {
 	struct volume_metadata m;

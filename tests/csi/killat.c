@@ -32,9 +32,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PAGE 4096
+
 enum mode {
 	KILL_BEFORE = 0, /* the call isn't made */
-	KILL_AFTER = 1,	 /* it is made, a write only to its half */
+	KILL_AFTER = 1,	 /* it is made, a write only in part */
 	SWALLOW = 2, /* nobody is killed: the call isn't made, and the caller is told that it was */
 };
 
@@ -262,6 +264,14 @@ static void kill_program(pid_t tid)
 		kill(tid, SIGKILL);
 }
 
+/* How much of a write is made. Our own calls are cut in half, though no kill does that: it is what
+ * a power cut may do. Programs that it starts are as they are, so that theirs end where a kill ends
+ * them, between two pages. */
+static unsigned long long torn(pid_t tid, unsigned long long len)
+{
+	return is_ours(tid) ? len / 2 : len < 2 * PAGE ? len : len / 2 / PAGE * PAGE;
+}
+
 /* The call `at` is about to be made. Returns how its thread goes on. */
 static int act(pid_t tid, const char *name, struct user_regs_struct *regs, const char *about)
 {
@@ -284,7 +294,7 @@ static int act(pid_t tid, const char *name, struct user_regs_struct *regs, const
 		regs->orig_rax = (unsigned long long)-1;
 		ptrace(PTRACE_SETREGS, tid, 0, regs);
 	} else if ((!strcmp(name, "pwrite64") || !strcmp(name, "write")) && regs->rdx > 1) {
-		regs->rdx /= 2;
+		regs->rdx = torn(tid, regs->rdx);
 		ptrace(PTRACE_SETREGS, tid, 0, regs);
 	}
 	return PTRACE_SYSCALL;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of the driver at every system call that changes state, its programs' calls (mkfs...) included: before the call, and
-after it (a write is then torn in half). A driver is started again, the same calls are made again, and what is there has to be what an
+after it (a write is then torn). A driver is started again, the same calls are made again, and what is there has to be what an
 undisturbed run left: records, images, mounts, mappings, loop devices, keys, the data. Then all is taken back, and
 nothing may be left over. Without FULL a sample of the points, chosen by SEED."""
 import contextlib

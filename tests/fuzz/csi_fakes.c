@@ -340,6 +340,8 @@ WORK(volume_add_key, ENV, UNUSED(const struct volume_where *, w),
      UNUSED(int *, ret), struct err *e)
 WORK(volume_kill_slot, ENV, UNUSED(const struct volume_where *, w),
      UNUSED(const struct volume_key *, k), UNUSED(int, keyslot), UNUSED(bool, last), struct err *e)
+WORK(volume_finish_kills, ENV, UNUSED(const struct volume_where *, w), UNUSED(size_t *, ret_n),
+     struct err *e)
 WORK(volume_backup_header, ENV, UNUSED(const struct volume_where *, w), TEXT(file), struct err *e)
 WORK(volume_format, ENV, UNUSED(const struct volume_format *, f), struct err *e)
 WORK(volume_open, ENV, UNUSED(const struct volume_open *, o), UNUSED(int *, ret), struct err *e)

@@ -351,6 +351,40 @@ static void hand_in_hand(void)
 	CHECK(on_disk(&v, "second", true));
 }
 
+/* A kill that fails behind its wipe leaves a keyslot that is listed and opens no more. */
+static void finish_kills(void)
+{
+	_cleanup_volume_ struct volume_file v;
+	size_t n;
+	int slot;
+
+	REQUIRE(volume_with(&v, 3) && !add_text(&v, "second", LUKS_ANY, &slot) &&
+		!add_text(&v, "third", LUKS_ANY, &slot));
+	faults_start(v.io.fd, 0);
+	CHECK_INT(luks_finish_kills(&v.io, v.h, &n, &v.e), 0);
+	CHECK_INT(n, 0);
+	CHECK_INT(faults.calls, 0);
+	faults_stop();
+	faults_start(v.io.fd, 3); /* the area, its flush, then the metadata */
+	CHECK(luks_kill_keyslot(&v.io, v.h, 1, false, &v.e) < 0);
+	faults_stop();
+	REQUIRE(!volume_file_load(&v));
+	CHECK_INT(v.h->n_keyslots, 3);
+	CHECK(on_disk(&v, "second", false));
+	REQUIRE(!luks_finish_kills(&v.io, v.h, &n, &v.e));
+	CHECK_INT(n, 1);
+	REQUIRE(!volume_file_load(&v));
+	CHECK_INT(v.h->n_keyslots, 2);
+	CHECK(!luks_find_keyslot(v.h, 1));
+	CHECK(on_disk(&v, "first", true) && on_disk(&v, "third", true));
+	/* The last one of the volume key stays, whatever its area looks like. */
+	REQUIRE(!luks_kill_keyslot(&v.io, v.h, 2, false, &v.e));
+	REQUIRE(!luks_area_wipe(&v.io, luks_find_keyslot(v.h, 0)->area_offset_bytes, 4096, &v.e));
+	CHECK_INT(luks_finish_kills(&v.io, v.h, &n, &v.e), 0);
+	CHECK_INT(n, 0);
+	CHECK_INT(v.h->n_keyslots, 1);
+}
+
 static void read_only(void)
 {
 	_cleanup_volume_ struct volume_file v;
@@ -524,6 +558,7 @@ int main(void)
 	RUN(change_without_room);
 	RUN(change_of_kdf);
 	RUN(kill_one);
+	RUN(finish_kills);
 	RUN(erase);
 	RUN(labels);
 	RUN(uuid);

@@ -117,6 +117,18 @@ int fs_finish_bind(const struct fs_mount *m, struct err *e)
 	return r ?: set_bind_options(m->target, flags, e);
 }
 
+/* btrfs tells file systems apart by their UUID, and has no "nouuid". To give the copy another one
+ * isn't ours to do: btrfstune makes one whose log has yet to be replayed unmountable. */
+static int twin_mounted(const struct fs_mount *m, struct err *e)
+{
+	return err_set(
+		e, -EBUSY,
+		"%s can't be mounted on %s: a btrfs file system of the same UUID, its source "
+		"or a copy of it, is mounted on this node, and the kernel takes one of them "
+		"at a time (both from Linux 6.7 on)",
+		m->source, m->target);
+}
+
 int fs_mount_on(const struct fs_mount *m, struct err *e)
 {
 	struct fs_mounted old;
@@ -137,8 +149,10 @@ int fs_mount_on(const struct fs_mount *m, struct err *e)
 		return mount_bind(m, flags, e);
 	if (mount(m->source, m->target, m->type, flags,
 		  data)) /* options may be sensitive: they aren't repeated in the error */
-		return err_sys(e, mount_errno(errno), "%s (%s) can't be mounted on %s", m->source,
-			       m->type, m->target);
+		return !strcmp(m->type, "btrfs") && errno == EEXIST
+			       ? twin_mounted(m, e)
+			       : err_sys(e, mount_errno(errno), "%s (%s) can't be mounted on %s",
+					 m->source, m->type, m->target);
 	return 0;
 }
 

@@ -99,7 +99,7 @@ struct cli_progress;
  * @arg is a struct cli_progress. */
 void cli_progress_show(void *arg, uint64_t done_bytes, uint64_t total_bytes);
 struct cli_progress {
-	uint64_t start_ns, shown_ns;
+	double start, shown_at; /* base_now; 0 = not yet */
 	bool shown;
 };
 void cli_progress_end(struct cli_progress *p);

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <termios.h>
-#include <time.h>
 
 struct terminal {
 	int in, out;
@@ -66,25 +65,17 @@ static int take_signal(struct terminal *t, struct err *e)
 	return terminal_quiet(t, e);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Wait for a key. *ret_again: a signal came and we live (it was a stop): ask again. */
-static int wait_input(struct terminal *t, int64_t deadline_ms, bool *ret_again, struct err *e)
+static int wait_input(struct terminal *t, double deadline, bool *ret_again, struct err *e)
 {
 	for (;;) {
 		struct pollfd fds[2] = { { t->in, POLLIN, 0 }, { t->signals, POLLIN, 0 } };
-		int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+		double left_ms = deadline < 0 ? -1 : (deadline - base_now()) * 1e3;
 		int n;
 
-		if (deadline_ms >= 0 && left <= 0)
+		if (deadline >= 0 && left_ms <= 0)
 			return err_set(e, -ETIMEDOUT, "No passphrase came in time.");
-		n = poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left);
+		n = poll(fds, 2, left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
 		if (n < 0 && errno != EINTR)
 			return err_sys(e, -errno, "Error reading passphrase from terminal");
 		if (n <= 0)
@@ -107,7 +98,7 @@ static void put(const struct terminal *t, const char *text)
 static int read_typed(struct terminal *t, const char *prompt, uint32_t timeout_s, struct secret *s,
 		      struct err *e)
 {
-	int64_t deadline = timeout_s ? now_ms() + (int64_t)timeout_s * 1000 : -1;
+	double deadline = timeout_s ? base_now() + timeout_s : -1;
 	bool again = false;
 	int r;
 

@@ -130,6 +130,10 @@ void base_signals_hold(struct base_signals *ret);
 bool base_signals_came(const struct base_signals *s);
 void base_signals_release(const struct base_signals *s);
 
+/* ---- time ---- */
+/** base_now - seconds of a clock that only goes on, from no time in particular. */
+double base_now(void);
+
 /* ---- debug log ---- */
 /** log_set_debug - turn library debug messages on; @sink gets each line (no newline). NULL turns
  * them off. The only global. */

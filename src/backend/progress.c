@@ -3,28 +3,19 @@
 #include "internal.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define TELL_SECONDS 3.0
 #define MIB (1024.0 * 1024.0)
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 void progress_begin(struct progress *p, struct backend *b, const char *what, const char *id)
 {
-	*p = (struct progress){ .b = b, .what = what, .id = id, .told = now() };
+	*p = (struct progress){ .b = b, .what = what, .id = id, .told = base_now() };
 }
 
 void progress_show(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
 	struct progress *p = arg;
-	double t = now(), took = t - p->told;
+	double t = base_now(), took = t - p->told;
 	char text[256];
 
 	if (!p->b->progress || took < TELL_SECONDS)

@@ -3,18 +3,8 @@
 // where there is no AF_ALG.
 #include "internal.h"
 
-#include <time.h>
-
 /* What one AF_ALG request takes: 16 pages. */
 #define CHUNK_BYTES (64u * 1024)
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static int through_kernel(const struct crypto_afalg *a, struct crypto_cipher_job *j, size_t chunks,
 			  struct err *e)
@@ -48,14 +38,14 @@ static int measure(struct crypto_cipher_job *j, size_t chunks, double *ret_enc, 
 		return r;
 	err_clear(e);
 	for (unsigned int i = 0; i < 2; i++) {
-		double start = now_s();
+		double start = base_now();
 
 		j->encrypt = i == 0;
 		r = a.op_fd >= 0 ? through_kernel(&a, j, chunks, e)
 				 : through_libcrypto(j, chunks, e);
 		if (r)
 			break;
-		took[i] = now_s() - start;
+		took[i] = base_now() - start;
 		if (took[i] < 1e-9)
 			took[i] = 1e-9;
 	}

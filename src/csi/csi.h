@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
 
 #include <cryptvol/base.h>
 
@@ -64,7 +63,7 @@ struct csi_call {
 	ProtobufCMessage *response;	 /* set by the handler; in the arena */
 	enum csi_code code;
 	char message[CSI_MESSAGE_MAX];
-	struct timespec started;
+	double started; /* base_now */
 };
 
 /** A handler returns csi_fail(...) or csi_ok(call, response). */

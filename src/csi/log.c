@@ -4,6 +4,7 @@
 #include "csi.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #define LINE_MAX_BYTES 8192
 #define LINE_TAIL_BYTES 16 /* for an escape, the quote, the brace and the line's end */

@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define REQUEST_MAX_BYTES 8192
 #define REQUEST_MAX_MS 5000
@@ -45,14 +44,6 @@ static void reply(int fd, const char *status, const char *body)
 	send_all(fd, body, strlen(body));
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Is the request's head whole: is there an empty line? */
 static bool ends(const char *request, size_t n)
 {
@@ -63,12 +54,12 @@ static bool ends(const char *request, size_t n)
  * The status of its refusal, "" where the client is gone, NULL: it is there. */
 static const char *read_head(int fd, char request[REQUEST_MAX_BYTES])
 {
-	int64_t limit = now_ms() + REQUEST_MAX_MS;
+	double limit = base_now() + REQUEST_MAX_MS / 1e3;
 	size_t n = 0;
 
 	while (!ends(request, n)) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
-		int64_t left = limit - now_ms();
+		int64_t left = (int64_t)((limit - base_now()) * 1e3);
 		ssize_t got;
 
 		if (n == REQUEST_MAX_BYTES - 1)

@@ -52,9 +52,6 @@ int node_pin_check(const struct backend_pin *pin, const struct luks_header *h, s
  * one. Idempotent. */
 enum csi_code node_rotate(struct node_stage *s);
 
-/** node_now - seconds of a clock that only goes on, for csi_metrics_phase. */
-double node_now(void);
-
 /* ---- node_fs.c ---- */
 /** node_fs_type - the type that the volume has to have. */
 const char *node_fs_type(const struct node_stage *s);

@@ -68,10 +68,10 @@ static int make(struct node_stage *s, struct err *e)
 	}
 	if (!r)
 		s->volume.fs_format = BACKEND_FORMATTING;
-	t = node_now();
+	t = base_now();
 	r = r ?: fs_make(s->device, node_fs_type(s), s->volume.fs_nonce, s->class.mkfs_params, e);
 	if (!r)
-		csi_metrics_phase(s->call->driver->metrics, "mkfs", node_now() - t);
+		csi_metrics_phase(s->call->driver->metrics, "mkfs", base_now() - t);
 	r = r
 		    ?: backend_set_fs(b, s->volume.id, BACKEND_FORMATTED, s->volume.fs_nonce,
 				      s->volume.size_bytes, e);

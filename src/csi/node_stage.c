@@ -6,15 +6,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
-
-double node_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---- what is to be staged ---- */
 
@@ -141,7 +132,7 @@ static enum csi_code attach(struct node_stage *s)
 
 static enum csi_code open_device(struct node_stage *s)
 {
-	double t = node_now();
+	double t = base_now();
 	enum csi_code code;
 
 	if (!s->volume.encrypted) {
@@ -149,7 +140,7 @@ static enum csi_code open_device(struct node_stage *s)
 		return CSI_OK;
 	}
 	code = node_open_crypt(s);
-	csi_metrics_phase(s->call->driver->metrics, "open", node_now() - t);
+	csi_metrics_phase(s->call->driver->metrics, "open", base_now() - t);
 	return code;
 }
 
@@ -214,9 +205,9 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use,
 	code = attach(s);
 	code = code ?: open_device(s);
 	if (!code && !s->cap.block) {
-		t = node_now();
+		t = base_now();
 		code = node_mount(s);
-		csi_metrics_phase(s->call->driver->metrics, "mount", node_now() - t);
+		csi_metrics_phase(s->call->driver->metrics, "mount", base_now() - t);
 	}
 	if (!code && s->volume.adopted && settle(s, context, &e))
 		code = csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
@@ -330,10 +321,10 @@ enum csi_code node_unstage_rpc(struct csi_call *call)
 	code = csi_enter(call, "volume", q->volume_id);
 	if (code)
 		return code;
-	t = node_now();
+	t = base_now();
 	if (unstage(call, q->volume_id, q->staging_target_path, &e))
 		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	csi_metrics_phase(call->driver->metrics, "unstage", node_now() - t);
+	csi_metrics_phase(call->driver->metrics, "unstage", base_now() - t);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)
 		return code;

@@ -213,14 +213,6 @@ static void answer(struct rpc *r)
 		grpc_byte_buffer_destroy(body);
 }
 
-static double seconds_since(const struct timespec *t)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - t->tv_sec) + (double)(now.tv_nsec - t->tv_nsec) / 1e9;
-}
-
 static void serve(struct rpc *r)
 {
 	struct csi_call *c = &r->call;
@@ -229,7 +221,7 @@ static void serve(struct rpc *r)
 	csi_log_serving(c->id);
 	decode(r);
 	csi_call_handle(c);
-	took = seconds_since(&c->started);
+	took = base_now() - c->started;
 	csi_log_answer(c, took);
 	if (r->server->config->done)
 		r->server->config->done(c, took, r->server->config->arg);
@@ -296,7 +288,7 @@ static void on_new_call(struct rpc *r, bool ok)
 	r->call.id = ++s->last_id;
 	pthread_mutex_unlock(&s->lock);
 	arm(s);
-	clock_gettime(CLOCK_MONOTONIC, &r->call.started);
+	r->call.started = base_now();
 	r->call.driver = s->config->driver;
 	r->call.arena = csi_arena_new();
 	r->call.method = find_method(s, r->details.method);

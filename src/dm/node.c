@@ -9,7 +9,6 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 #define MISC_MAJOR 10u
 #define PATH_BYTES 512
@@ -17,10 +16,7 @@
 
 uint64_t dm_clock_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)(base_now() * 1e3);
 }
 
 /* ---- the control node ---- */

@@ -75,7 +75,7 @@ static void progress_on_a_terminal(void)
 
 static void nothing_in_a_file(void)
 {
-	struct cli_progress p = { .start_ns = 1 };
+	struct cli_progress p = { .start = 0.001 };
 	int fds[2], old;
 	char out[256];
 

@@ -21,6 +21,8 @@ struct volume_env {
 	void (*warn)(void *arg, const char *sentence); /* things that a person should read though
 							  the verb succeeds; may be NULL */
 	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+	/* told how long device-mapper took to make or remove a mapping; may be NULL */
+	void (*mapped)(void *arg, double seconds);
 	void *arg;
 };
 

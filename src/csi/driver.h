@@ -44,8 +44,8 @@ int csi_metrics_serve(const char *address, struct csi_driver *d, struct csi_metr
 		      struct err *e);
 /** csi_metrics_stop - end the server and its thread; NULL is fine. */
 void csi_metrics_stop(struct csi_metrics_server *s);
-/** csi_metrics_phase - time of one phase: "open" (header and mapping, its "kdf" included), "mount"
- * (its "mkfs" included), "unstage". */
+/** csi_metrics_phase - time of one phase: "open" (header and mapping; each "kdf" and the "kernel"'s
+ * part of it included), "mount" (its "mkfs" included), "unstage" (the "kernel"'s part included). */
 void csi_metrics_phase(struct csi_metrics *m, const char *phase, double seconds);
 /** csi_metrics_text - everything, malloc'ed. */
 char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d);

@@ -130,6 +130,11 @@ static void on_derived(void *arg, double seconds)
 	csi_metrics_phase(arg, "kdf", seconds);
 }
 
+static void on_mapped(void *arg, double seconds)
+{
+	csi_metrics_phase(arg, "kernel", seconds);
+}
+
 static int open_parts(struct csi_driver *d, struct err *e)
 {
 	struct crypto_kdf_config kdf = { .budget_bytes = d->config.kdf_memory_bytes,
@@ -159,6 +164,8 @@ static int open_parts(struct csi_driver *d, struct err *e)
 		return r;
 	d->env.udev = DM_UDEV_NO_COOKIE;
 	d->env.warn = on_warning;
+	d->env.mapped = on_mapped;
+	d->env.arg = d->metrics;
 	r = backend_open(d->config.backend, &b, &d->backend, e);
 	if (r)
 		return r;

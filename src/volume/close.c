@@ -31,12 +31,14 @@ static int remove_mapping(const struct volume_env *env, struct dm_control *dm, c
 {
 	char sub[DM_DEVICE_NAME_MAX + 1];
 	struct err ignored = { 0 };
+	double start = base_now();
 	int r;
 
 	find_integrity(dm, name, sub);
 	r = dm_remove(dm, name, deferred, env->udev, e);
 	if (r)
 		return r;
+	volume_tell_mapped(env, start);
 	/* Also where the removal is deferred: nobody of ours will be there when it happens, and
 	 * dm-crypt has a copy of its own. */
 	if (keyring_revoke_kept(name, &ignored))

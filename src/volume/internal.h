@@ -10,6 +10,8 @@
 
 /* ---- what a person should read though the verb succeeds (warn.c) ---- */
 
+/** volume_tell_mapped - since @start (base_now). */
+void volume_tell_mapped(const struct volume_env *env, double start);
 void volume_warn(const struct volume_env *env, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /** volume_warn_header - all that was odd when @h was loaded from @path. */

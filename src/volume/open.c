@@ -279,6 +279,7 @@ static int create_alone(struct opening *x, struct err *e)
 static int map(struct opening *x, struct err *e)
 {
 	struct base_signals held;
+	double start;
 	int r;
 
 	r = block_drop_exclusive(&x->data, e); /* the claim is device-mapper's now */
@@ -286,7 +287,10 @@ static int map(struct opening *x, struct err *e)
 		return r;
 	x->io.fd = block_metadata_fd(metadata_device(x)); /* the descriptor is another */
 	base_signals_hold(&held);
+	start = base_now();
 	r = create_alone(x, e);
+	if (!r)
+		volume_tell_mapped(x->env, start);
 	if (!r && base_signals_came(&held)) {
 		dm_remove(x->dm, x->o->name, false, x->env->udev, NULL);
 		r = err_set(e, -EINTR, "interrupted");

@@ -33,3 +33,9 @@ void volume_warn_header(const struct volume_env *env, const char *path, const st
 		volume_warn(env, "%s: one header copy is damaged or old and was not repaired",
 			    path);
 }
+
+void volume_tell_mapped(const struct volume_env *env, double start)
+{
+	if (env->mapped)
+		env->mapped(env->arg, base_now() - start);
+}

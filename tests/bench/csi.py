@@ -51,16 +51,19 @@ def rows(f):
     ours, theirs = f["single"]["ours"], f["single"]["theirs"]
     yield from stage_rows("NodeStageVolume, new volume", ours["new"], theirs["new"], [
         ("two key derivations (luksFormat and open have one each)", "kdf", ()),
-        ("header, key, mapping (luksFormat, open: with theirs)", "open", ("luksFormat", "open")),
+        ("header and key (luksFormat, open: with theirs, and the mapping)", "open", ("luksFormat", "open")),
+        ("kernel: the mapping", "kernel", ()),
         ("mkfs.ext4", "mkfs", ("mkfs",)),
         ("mount (ours: the proof of blankness first)", "mount", ("mount",)),
         ("loop device, records, the call itself", "rest", ())])
     yield from stage_rows("NodeStageVolume, volume with data", ours["again"], theirs["again"], [
         ("key derivation", "kdf", ()),
-        ("header, key, mapping (open: with the derivation)", "open", ("open",)),
+        ("header and key (open: with the derivation and the mapping)", "open", ("open",)),
+        ("kernel: the mapping", "kernel", ()),
         ("mount (ours: e2fsck first)", "mount", ("mount",)),
         ("loop device, records, the call itself", "rest", ())])
-    yield from stage_rows("NodeUnstageVolume", ours["unstage"], theirs["unstage"], [])
+    yield from stage_rows("NodeUnstageVolume", ours["unstage"], theirs["unstage"], [
+        ("kernel: the mapping (close: as a program)", "kernel", ("close",))])
     for verb, what in (("new", "new ones"), ("again", "with data")):
         a, b = f["at_once"]["ours"][verb], f["at_once"]["theirs"][verb]
         yield compared(f"**ten volumes at once, {what}**: until all are staged", a["all"], b["all"])

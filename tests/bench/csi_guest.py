@@ -75,7 +75,8 @@ def timed(f):
     took, after = time.monotonic() - start, phases()
     spent = {k: after[k] - before.get(k, 0) for k in after}
     in_open, in_mount = spent.get("open", 0), spent.get("mount", 0)
-    return {"all": took, "kdf": spent.get("kdf", 0), "open": in_open - spent.get("kdf", 0), "mkfs": spent.get("mkfs", 0),
+    in_kernel = spent.get("kernel", 0)
+    return {"all": took, "kdf": spent.get("kdf", 0), "kernel": in_kernel, "open": in_open and in_open - spent.get("kdf", 0) - in_kernel, "mkfs": spent.get("mkfs", 0),
             "mount": in_mount - spent.get("mkfs", 0), "rest": took - in_open - in_mount}
 
 

@@ -251,6 +251,30 @@ def quota_full(lab):
     expect("with room", False, c.NodeGetVolumeStats(volume_id=v.id, volume_path=target).volume_condition.abnormal)
 
 
+@case("metrics: the phases of a stage and an unstage, each with its time")
+def phases(lab):
+    def counts():
+        return {re.search(r'phase="(\w+)"', k).group(1): int(n) for k, n in scrape().items() if k.startswith("cryptvol_phase_seconds_count")}
+
+    def spent(f):
+        before, sums = counts(), scrape()
+        f()
+        after = scrape()
+        took = {k: after[s] - sums.get(s, 0) for k in counts() for s in (f'cryptvol_phase_seconds_sum{{phase="{k}"}}',)}
+        return {k: n - before.get(k, 0) for k, n in counts().items() if n != before.get(k, 0)}, took
+    v = lab.create()
+    v.attach()
+    made, took = spent(v.stage)
+    expect("a new volume", {"kdf": 2, "kernel": 1, "open": 1, "mkfs": 1, "mount": 1}, made)
+    assert took["kdf"] + took["kernel"] < took["open"] and took["mkfs"] < took["mount"], took
+    gone, took = spent(v.unstage)
+    expect("unstaged", {"kernel": 1, "unstage": 1}, gone)
+    assert 0 < took["kernel"] < took["unstage"], took
+    again, took = spent(v.stage)
+    expect("with data", {"kdf": 1, "kernel": 1, "open": 1, "mount": 1}, again)
+    expect("once more, mapped already", {"kdf": 1, "open": 1, "mount": 1}, spent(v.stage)[0])
+
+
 # ---- where metrics are served ----
 
 @case("a request for metrics in pieces is answered as a whole one; one that is cut off, too long or too slow is refused")

@@ -95,11 +95,14 @@ int text_parse_size(const char *s, uint64_t *ret_bytes);
 bool text_uuid_valid(const char *s);
 /** text_uuid_random - version 4 UUID in lower case into @buf[37]. */
 int text_uuid_random(char buf[37], struct err *e);
-/** text_hex - lower-case hex of @len bytes into @buf (2*len+1). Not for secrets unless @buf lies in
- * a struct secret. */
+/** text_hex - lower-case hex of @len bytes into @buf (2*len+1), in a time that depends on @len
+ * alone. Not for secrets unless @buf lies in a struct secret. */
 void text_hex(const void *bytes, size_t len, char *buf);
 /** text_unhex - whole string of hex digits; *ret_len = number of bytes; at most @cap. -EINVAL. */
 int text_unhex(const char *s, void *ret, size_t cap, size_t *ret_len);
+/** text_unhex_chars - the same of @n characters, for keys: what they are shows in the time only
+ * where one is no digit. */
+int text_unhex_chars(const char *s, size_t n, void *ret, size_t cap, size_t *ret_len);
 /** text_base64_encode - RFC 4648 section 4, padded; returns a malloc'ed string or NULL. */
 char *text_base64_encode(const void *bytes, size_t len);
 /** text_base64_decode - strict (padding needed, no blanks, zero trailing bits). malloc'ed; -EINVAL,

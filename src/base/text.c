@@ -9,15 +9,24 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* All ones where @from <= @v < @to, all of them small. */
+static uint32_t in_range(uint32_t v, uint32_t from, uint32_t to)
+{
+	return 0u - ((v - to) >> 31 & ~((v - from) >> 31) & 1);
+}
+
+/* Keys pass through here: neither a branch nor a table by what the character is. -1: no digit. */
 static int hex_value(char c)
 {
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	uint32_t u = (unsigned char)c, lower = u | 0x20;
+	uint32_t decimal = in_range(u, '0', '9' + 1), letter = in_range(lower, 'a', 'f' + 1);
+
+	return (int)((decimal & (u - '0')) | (letter & (lower - 'a' + 10)) | ~(decimal | letter));
+}
+
+static char hex_digit(unsigned int v)
+{
+	return (char)('0' + v + ((9 - v) >> 8 & ('a' - '0' - 10)));
 }
 
 /* Digits from @s on; *ret_end is the first character that is none. */
@@ -128,26 +137,31 @@ int text_uuid_random(char buf[37], struct err *e)
 
 void text_hex(const void *bytes, size_t len, char *buf)
 {
-	static const char digits[] = "0123456789abcdef";
 	const uint8_t *b = bytes;
 
 	for (size_t i = 0; i < len; i++) {
-		*buf++ = digits[b[i] >> 4];
-		*buf++ = digits[b[i] & 15];
+		*buf++ = hex_digit(b[i] >> 4);
+		*buf++ = hex_digit(b[i] & 15);
 	}
 	*buf = '\0';
 }
 
 int text_unhex(const char *s, void *ret, size_t cap, size_t *ret_len)
 {
-	size_t n = strlen(s);
+	return text_unhex_chars(s, strlen(s), ret, cap, ret_len);
+}
+
+int text_unhex_chars(const char *s, size_t n, void *ret, size_t cap, size_t *ret_len)
+{
 	uint8_t *out = ret;
+	int all = 0;
 
 	if (n % 2 || n / 2 > cap)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		if (hex_value(s[i]) < 0)
-			return -EINVAL;
+		all |= hex_value(s[i]);
+	if (all < 0)
+		return -EINVAL;
 	for (size_t i = 0; i < n / 2; i++)
 		out[i] = (uint8_t)((unsigned int)hex_value(s[2 * i]) << 4 |
 				   (unsigned int)hex_value(s[2 * i + 1]));

@@ -192,7 +192,7 @@ int dm_crypt_write(const struct dm_target *t, struct dm_text *out, struct err *e
 /* "-", ":<bytes>:<type>:<description>" or hex digits. */
 static int parse_key(struct dm_word w, struct dm_crypt *c, struct secret **ret_key)
 {
-	_cleanup_secret_ struct secret *hex = NULL, *key = NULL;
+	_cleanup_secret_ struct secret *key = NULL;
 	int r;
 
 	if (dm_word_is(w, "-"))
@@ -211,11 +211,10 @@ static int parse_key(struct dm_word w, struct dm_crypt *c, struct secret **ret_k
 	}
 	if (!w.len || w.len % 2)
 		return -EBADMSG;
-	r = secret_new(w.len + 1, &hex, NULL) ?: secret_new(w.len / 2, &key, NULL);
+	r = secret_new(w.len / 2, &key, NULL);
 	if (r)
 		return r;
-	memcpy(hex->data, w.at, w.len);
-	r = text_unhex((const char *)hex->data, key->data, key->cap, &key->len);
+	r = text_unhex_chars(w.at, w.len, key->data, key->cap, &key->len);
 	if (r)
 		return r;
 	c->key_bytes = (uint32_t)key->len;

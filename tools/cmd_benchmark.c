@@ -4,7 +4,6 @@
 #include "cli.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #define CIPHER_BYTES (16u * 1024 * 1024)
 #define DEFAULT_TIME_MS 2000u
@@ -19,14 +18,6 @@ struct report {
 	const char *array; /* the one that is open */
 	bool first;	   /* nothing is in it yet */
 };
-
-static double seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static int by_size(const void *a, const void *b)
 {
@@ -78,11 +69,11 @@ static int time_pbkdf2(struct cli *c, const char *hash, const struct secret *pas
 		       uint32_t iterations, double *ret_seconds)
 {
 	uint8_t salt[CRYPTO_SALT_BYTES] = { 0 }, out[32];
-	double start = seconds();
+	double start = base_now();
 	int r;
 
 	r = crypto_pbkdf2(hash, pass, salt, sizeof(salt), iterations, out, sizeof(out), &c->err);
-	*ret_seconds = seconds() - start;
+	*ret_seconds = base_now() - start;
 	secret_wipe(out, sizeof(out));
 	return r;
 }
@@ -190,10 +181,10 @@ static int time_unlock(struct cli *c, const struct crypto_pbkdf *cost, double *r
 		r = secret_random(8, &pass, &c->err);
 	if (!r)
 		r = secret_new(KEY_BYTES, &key, &c->err);
-	start = seconds();
+	start = base_now();
 	if (!r)
 		r = crypto_kdf_derive(c->env.kdf, cost, pass, salt, sizeof(salt), key, &c->err);
-	*ret_seconds = seconds() - start;
+	*ret_seconds = base_now() - start;
 	return r;
 }
 

@@ -3,7 +3,6 @@
 #include "kdf.h"
 
 #include <math.h>
-#include <time.h>
 
 #define ARGON2_KEY_MIN_BYTES 4
 #define ARGON2_SALT_MIN_BYTES 8
@@ -154,14 +153,6 @@ static int derive_pbkdf2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 	return 0;
 }
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 bool crypto_kdf_can_stop(const struct crypto_pbkdf *p)
 {
 	return p->type == CRYPTO_PBKDF2 && crypto_sha_find(p->hash);
@@ -198,7 +189,7 @@ int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p
 			    const struct secret *pass, const void *salt, size_t salt_len,
 			    const _Atomic bool *stop, struct secret *key, struct err *e)
 {
-	double from = kdf->derived ? now() : 0;
+	double from = kdf->derived ? base_now() : 0;
 	int r;
 
 	r = crypto_pbkdf_check_stored(p, e);
@@ -209,7 +200,7 @@ int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p
 	else
 		r = derive_argon2(kdf, p, pass, salt, salt_len, key, e);
 	if (!r && kdf->derived)
-		kdf->derived(kdf->arg, now() - from);
+		kdf->derived(kdf->arg, base_now() - from);
 	return r;
 }
 

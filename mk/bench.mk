@@ -12,3 +12,7 @@ $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
 .PHONY: bench-run
 bench-run: $(CLI) $(LIB_SO) $(CSI) $(O)/bench/ratio
 	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
+
+.PHONY: instructions
+instructions: $(CLI) ## count the small commands' instructions anew: tests/cli/instructions.tsv
+	tests/cli/test_instructions.py --write

@@ -9,8 +9,8 @@ import sqlite3
 import sys
 import time
 
-from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, expect, in_background, mount_cap, pb, read_at, run, run_cases,
-                 secret, source_snapshot, wait_for)
+from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, expect, in_background, mount_cap, read_at, run, run_on,
+                 source_snapshot, wait_for)
 
 CRYPTVOL = os.environ.get("CRYPTVOL", "cryptvol")
 CRYPTSETUP = os.environ.get("CRYPTSETUP", "cryptsetup")
@@ -233,13 +233,5 @@ def progress(lab):
     assert "request_id=" in lines[0], lines[0]
 
 
-def main():
-    driver = Driver(workers=WORKERS, **{"backup-dir": STORE})
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver(workers=WORKERS, **{"backup-dir": STORE})))

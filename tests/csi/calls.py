@@ -4,8 +4,8 @@ names, pages. What no library would encode is in wire.py."""
 import os
 import sys
 
-from lab import (GIB, HEADER, MIB, SCRATCH, Client, Driver, Failed, Lab, Mode, block_cap, case, expect, lose_records, mount_cap, pb, run,
-                 run_cases, secret, source_snapshot, source_volume)
+from lab import (GIB, HEADER, MIB, SCRATCH, Driver, Failed, Mode, block_cap, case, expect, lose_records, mount_cap, pb, run, run_on,
+                 secret, source_snapshot, source_volume)
 
 RANGE = pb.CapacityRange
 
@@ -350,13 +350,5 @@ def modes(lab):
         expect("code", "UNIMPLEMENTED", e.code)
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 
-from lab import (CRYPTSETUP, FULL, MIB, Driver, Lab, block_cap, case, expect, mount_cap, pb, read_at, records, run, run_cases,
-                 small_state, source_snapshot, source_volume, wait_for, write_at)
+from lab import (CRYPTSETUP, FULL, MIB, Driver, Lab, block_cap, case, expect, mount_cap, read_at, records, run, run_on, small_state,
+                 source_snapshot, source_volume, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -254,13 +254,5 @@ def killed_in_cut(lab):
         f.write("x")
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -8,9 +8,9 @@ import signal
 import sys
 
 from killpoints import Tracer
-from lab import (CRYPTSETUP, FULL, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background, lab_loop,
-                 lose_records, mount_cap, pb, read_at, records, remove_records, run, run_cases, small_state, source_snapshot, source_volume, still_there,
-                 used, wait_for, write_at)
+from lab import (CRYPTSETUP, FULL, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background,
+                 lab_loop, lose_records, mount_cap, pb, read_at, records, remove_records, run, run_on, small_state, source_snapshot,
+                 source_volume, still_there, used, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -325,13 +325,5 @@ def room_of_copies(lab):
     assert not why, why
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -496,6 +496,14 @@ class Lab:
         return "; ".join(problems)[:400]
 
 
+def run_on(driver, **start):
+    """All cases on one driver; the exit status."""
+    driver.start(**start)
+    status = run_cases(lambda: Lab(driver))
+    driver.stop()
+    return status
+
+
 def source_snapshot(snapshot_id):
     return pb.VolumeContentSource(snapshot=pb.VolumeContentSource.SnapshotSource(snapshot_id=snapshot_id))
 

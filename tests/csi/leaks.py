@@ -7,8 +7,7 @@ import secrets as random_secrets
 import sys
 import time
 
-from lab import (CRYPTSETUP, FAST, HEADER, MIB, SCRATCH, Driver, Failed, Lab, case, expect, in_background, mount_cap, pb, run, run_cases,
-                 source_snapshot, text_of)
+from lab import CRYPTSETUP, FAST, MIB, SCRATCH, Driver, Failed, case, expect, in_background, mount_cap, pb, run, run_on, text_of
 
 PIECE = 16
 given = []  # every passphrase that a driver was ever told
@@ -238,13 +237,5 @@ def logs(lab):
     expect("leaked", [], leaked)
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from lab import (FULL, MIB, Driver, Failed, Lab, block_cap, case, expect, kept_keys, loops, mappings, mount_cap, pb, run_cases, text_of)
+from lab import FULL, MIB, Driver, Failed, block_cap, case, expect, kept_keys, loops, mappings, mount_cap, run_on, text_of
 
 LOOPS, VOLUMES = (500, 50) if FULL else (48, 16)
 AT_ONCE = 16
@@ -125,13 +125,5 @@ def lifecycle(lab):
     expect("images", [], os.listdir(f"{lab.driver.state}/volumes"))
 
 
-def main():
-    driver = Driver(workers=AT_ONCE)
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver(workers=AT_ONCE)))

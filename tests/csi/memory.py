@@ -6,7 +6,7 @@ import re
 import sys
 import time
 
-from lab import MIB, SCRATCH, Driver, Lab, case, expect, in_background, mounted, run, run_cases, text_of
+from lab import MIB, SCRATCH, Driver, case, expect, in_background, mounted, run, run_on, text_of
 
 VOLUMES = 30
 LIMIT = 256 * MIB
@@ -69,9 +69,7 @@ def main():
     group = Group()
     driver = Driver()
     driver.group = group
-    driver.start(wrap=["/bin/sh", "-c", f'echo $$ >{group.path}/cgroup.procs && exec "$@"', "sh"])
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
+    status = run_on(driver, wrap=["/bin/sh", "-c", f'echo $$ >{group.path}/cgroup.procs && exec "$@"', "sh"])
     group.remove()
     return status
 

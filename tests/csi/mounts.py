@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 
-from lab import MIB, SCRATCH, Driver, Lab, Mode, case, expect, mount_cap, pb, run, run_cases
+from lab import MIB, SCRATCH, Driver, Mode, case, expect, mount_cap, pb, run, run_on
 
 GROUP = 2000
 
@@ -110,13 +110,5 @@ def refused(lab):
     expect("a reader's", GROUP, os.stat(v.staging).st_gid)
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -5,9 +5,8 @@ import os
 import re
 import sys
 
-from lab import (CRYPTSETUP, HEADER, MIB, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, find_bytes, fingerprint,
-                 kept_keys, loop_of, mappings, mount_cap, mounted, pb, read_at, run, run_cases, secret, source_snapshot,
-                 write_at)
+from lab import (CRYPTSETUP, HEADER, MIB, Driver, block_cap, case, device_bytes, drop_caches, expect, find_bytes, fingerprint, kept_keys,
+                 loop_of, mappings, mount_cap, mounted, pb, read_at, run, run_on, secret, source_snapshot, write_at)
 
 MARKER = b"marker-of-the-plan-0123456789abcdef-"
 MAGIC = b"LUKS\xba\xbe"
@@ -351,13 +350,5 @@ def t9(lab):
                        lambda device: expect("stock cryptsetup's view", MARKER, read_at(device, len(MARKER), 5 * MIB)))
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -5,15 +5,14 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 import sys
 import time
 
-from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, find_bytes,
-                 fingerprint, lab_loop, loop_of, lose_records, mappings, mount_cap, mounted, pb, read_at, records, run, run_cases, secret,
-                 source_snapshot, source_volume, still_there, text_of, used, wait_for, write_at)
+from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, fingerprint,
+                 lab_loop, loop_of, lose_records, mappings, mount_cap, mounted, read_at, records, run, run_on, secret, source_snapshot,
+                 source_volume, still_there, text_of, used, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -545,13 +544,5 @@ def static_volumes(lab):
     assert "static-pv" not in mappings() and not mounted(staging)
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from lab import (FULL, MIB, SCRATCH, Client, Driver, Failed, Lab, case, expect, in_background, mappings, mount_cap, mounted, pb, run,
-                 run_cases, secret, wait_for)
+from lab import (FULL, MIB, SCRATCH, Driver, Failed, case, expect, in_background, mappings, mount_cap, mounted, pb, run, run_on,
+                 secret)
 
 CREATE = "/csi.v1.Controller/CreateVolume"
 STAGE = "/csi.v1.Node/NodeStageVolume"
@@ -375,13 +375,5 @@ def options(lab):
         assert named in d.last_words(), d.last_words()
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

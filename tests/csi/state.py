@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import time
 
-from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, mount_cap, pb, run, run_cases, text_of,
+from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, mount_cap, pb, run, run_on, text_of,
                  wait_for, worked_on)
 
 PORT = 19810
@@ -319,13 +319,5 @@ def addresses(lab):
         assert "metrics-address: " in d.last_words() and address in d.last_words(), d.last_words()
 
 
-def main():
-    driver = Driver(**{"metrics-address": f"127.0.0.1:{PORT}"})
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver(**{"metrics-address": f"127.0.0.1:{PORT}"})))

@@ -13,7 +13,7 @@ import sys
 import time
 
 from killpoints import AFTER, BEFORE, NEVER, SWALLOW, Tracer
-from lab import FULL, Failed, Lab, case, kept_keys, loops, mappings, raises, results, run_cases, text_of
+from lab import FULL, Failed, case, kept_keys, loops, mappings, raises, results, run_on, text_of
 from torture_calls import FIRST, SCENARIOS, SIZE, Delete, put_file
 
 SEED = os.environ.get("SEED", "1")
@@ -214,10 +214,7 @@ def control(lab):
 
 def main():
     faulthandler.dump_traceback_later(3500 if FULL else 420, exit=True)  # says where it hangs, before the guest is ended
-    driver = Tracer()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
+    status = run_on(Tracer())
     print(f"    {sum(t.kills for t in totals)} kills at {sum(t.calls for t in totals)} calls of {len(totals)} kinds, "
           f"{results['FAIL']} bad, {sum(t.seconds for t in totals):.0f} s")
     return status

@@ -7,9 +7,8 @@ import signal
 import sys
 import time
 
-from lab import (CRYPTSETUP, FULL, HEADER, MIB, SCRATCH, Driver, Failed, Lab, Mode, block_cap, case, device_bytes, expect,
-                 fingerprint, in_background, loop_of, mappings, mount_cap, mounted, pb, run, run_cases, secret,
-                 source_snapshot, source_volume, text_of)
+from lab import (CRYPTSETUP, FULL, MIB, SCRATCH, Driver, Failed, Lab, Mode, block_cap, case, device_bytes, expect, fingerprint,
+                 in_background, loop_of, mappings, mount_cap, mounted, pb, run, run_on, secret, source_snapshot, source_volume, text_of)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -585,13 +584,5 @@ def no_reflinks(lab):
     assert not why, why
 
 
-def main():
-    driver = Driver()
-    driver.start()
-    status = run_cases(lambda: Lab(driver))
-    driver.stop()
-    return status
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_on(Driver()))

@@ -30,7 +30,7 @@ def count(arguments, folder):
     """None where callgrind came to no figure."""
     paths = {"IMAGE": os.path.join(folder, "image"), "KEY": os.path.join(folder, "key")}
     done = subprocess.run(
-        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", CRYPTVOL] + [paths.get(a, a) for a in arguments],
+        ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", os.path.join(folder, "cryptvol")] + [paths.get(a, a) for a in arguments],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         env={"PATH": os.environ["PATH"], "LC_ALL": "C"})
     found = re.search(r"Collected : (\d+)", done.stdout)
@@ -38,6 +38,8 @@ def count(arguments, folder):
 
 
 def measure(folder):
+    # stripped, since valgrind can't read all that compilers write for debuggers
+    subprocess.run(["strip", "-o", os.path.join(folder, "cryptvol"), CRYPTVOL], check=True)
     with open(os.path.join(folder, "image"), "wb") as f:
         f.truncate(20 << 20)
     with open(os.path.join(folder, "key"), "w", encoding="ascii") as f:

@@ -79,6 +79,7 @@ HEADERS := $(wildcard include/cryptvol/*.h)
 LIB_A := $(O)/libcryptvol.a
 LIB_SO := $(O)/libcryptvol.so.$(VERSION)
 CLI := $(O)/cryptvol
+CLI_STATIC := $(O)/cryptvol-static
 
 export CRYPTVOL := $(abspath $(CLI))
 export BUILD := $(abspath $(O))

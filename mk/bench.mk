@@ -10,8 +10,8 @@ $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static -o $@ $<
 
 .PHONY: bench-run
-bench-run: $(CLI) $(LIB_SO) $(CSI) $(O)/bench/ratio
-	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
+bench-run: $(CLI) $(CLI_STATIC) $(LIB_SO) $(CSI) $(O)/bench/ratio
+	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) --static $(CLI_STATIC) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
 
 .PHONY: instructions
 instructions: $(CLI) ## count the small commands' instructions anew: tests/cli/instructions.tsv

@@ -2,7 +2,7 @@
 # Fuzz targets: tests/fuzz/fuzz_X.c with libFuzzer (clang), or with a main() that replays files. And the table of broken headers
 # beside cryptsetup.
 
-FUZZ_ROOMS := base crypto luks
+FUZZ_ROOMS := base crypto luks backup
 FUZZ_TARGETS := $(filter-out $(if $(shell command -v protoc-c),,csi),$(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_DIR := $(O)/fuzz
 FUZZ_REPLAY := $(FUZZ_TARGETS:%=$(O)/fuzz-replay/fuzz_%)

@@ -25,6 +25,9 @@
 #define ARGON2_ROLLED _Pragma("GCC unroll 1")
 #endif
 
+/* Where addresses are known beforehand: how many blocks ahead of its use one is asked for. */
+#define ARGON2_AHEAD 3
+
 /* Of a segment: what the choice of a block depends on, but for the random words. */
 struct argon2_place {
 	const struct argon2_matrix *m;
@@ -85,15 +88,19 @@ ARGON2_INLINE void argon2_prefetch(const struct argon2_block *b)
 /* @word: the first one of w->to. */
 ARGON2_INLINE void argon2_found(struct argon2_walk *w, uint64_t word)
 {
-	uint32_t next = w->index + 1;
+	uint32_t next = w->index + 1, ahead = w->index + ARGON2_AHEAD;
 
-	if (next >= w->place->m->segment_blocks)
-		return;
 	if (w->place->independent) {
 		if (next % ARGON2_WORDS == 0)
 			return; /* its addresses aren't made yet */
-		word = w->words.v[next % ARGON2_WORDS];
+		w->other = argon2_reference(w, next, w->words.v[next % ARGON2_WORDS]);
+		if (ahead % ARGON2_WORDS >= ARGON2_AHEAD && ahead < w->place->m->segment_blocks)
+			argon2_prefetch(
+				argon2_reference(w, ahead, w->words.v[ahead % ARGON2_WORDS]));
+		return;
 	}
+	if (next >= w->place->m->segment_blocks)
+		return;
 	w->other = argon2_reference(w, next, word);
 	argon2_prefetch(w->other);
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 300
 # Argon2's core for 64-bit ARM, compiled for it and run under qemu-user.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

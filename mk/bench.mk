@@ -9,9 +9,16 @@ $(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
 	$(call say,CC,$<)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static -o $@ $<
 
+# Our cores, beside libargon2 of the system.
+$(O)/bench/argon2: tests/bench/argon2.c $(O)/room_crypto.a $(O)/room_base.a $(O)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS_ALL) -Isrc $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(O)/room_crypto.a $(O)/room_base.a \
+		-Wl,--end-group $(LIBS) -largon2
+
 .PHONY: bench-run
-bench-run: $(CLI) $(CLI_STATIC) $(LIB_SO) $(CSI) $(O)/bench/ratio
-	tests/bench/bench.py --ratio $(O)/bench/ratio --ours $(CLI) --static $(CLI_STATIC) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
+bench-run: $(CLI) $(CLI_STATIC) $(LIB_SO) $(CSI) $(O)/bench/ratio $(O)/bench/argon2
+	tests/bench/bench.py --ratio $(O)/bench/ratio --argon2 $(O)/bench/argon2 --ours $(CLI) --static $(CLI_STATIC) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
 
 .PHONY: instructions
 instructions: $(CLI) ## count the small commands' instructions anew: tests/cli/instructions.tsv

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// argon2id by libargon2 and by each of our cores that this processor runs, in turn, at equal
+// output.
+//
+// usage: argon2 MEMORY_MIB LANES ROUNDS
+// A line a derivation: round, name, processor time in us, time in us. Each gets and gives back its
+// memory, as an unlock in a process of its own does.
+#include <cryptvol/crypto.h>
+
+#include <argon2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "crypto/argon2.h"
+#include "crypto/crew.h"
+#include "crypto/internal.h"
+
+#define PASSES 4
+#define KEY_BYTES 64
+#define PASS "correct horse"
+#define SALT "0123456789abcdef0123456789abcdef"
+
+static uint64_t us(int64_t seconds, int64_t microseconds)
+{
+	return (uint64_t)seconds * 1000000 + (uint64_t)microseconds;
+}
+
+static uint64_t wall_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return us(t.tv_sec, t.tv_nsec / 1000);
+}
+
+static uint64_t cpu_us(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return us(u.ru_utime.tv_sec, u.ru_utime.tv_usec) +
+	       us(u.ru_stime.tv_sec, u.ru_stime.tv_usec);
+}
+
+static void must(int r, const char *what)
+{
+	if (!r)
+		return;
+	fprintf(stderr, "argon2: %s: %d\n", what, r);
+	exit(1);
+}
+
+/* A virtual machine's memory that was free for a second or two may be the host's again: it costs
+ * whoever comes first. As much as is needed, just before, so that it costs neither. */
+static void warm(size_t bytes)
+{
+	struct crypto_arena *a;
+
+	must(crypto_arena_new(bytes, &a, NULL), "memory");
+	crypto_arena_free(a);
+}
+
+static void theirs(const struct crypto_pbkdf *p, unsigned char *key)
+{
+	must(argon2id_hash_raw(p->iterations, p->memory_kib, p->parallel, PASS, strlen(PASS), SALT,
+			       strlen(SALT), key, KEY_BYTES),
+	     "libargon2");
+}
+
+static void ours(const struct argon2_core *core, const struct crypto_pbkdf *p,
+		 const struct crypto_argon2_input *in, struct secret *key)
+{
+	struct crypto_arena *a;
+
+	must(crypto_arena_new((size_t)p->memory_kib * KIB, &a, NULL), "memory");
+	must(crypto_argon2_by(core, crypto_cpus(), p, a, in, key, NULL), core->name);
+	crypto_arena_free(a);
+}
+
+/* @core NULL: libargon2. */
+static void one(unsigned int round, const struct argon2_core *core, const struct crypto_pbkdf *p,
+		const struct crypto_argon2_input *in, unsigned char *want, struct secret *key)
+{
+	uint64_t cpu, wall;
+
+	warm((size_t)p->memory_kib * KIB);
+	cpu = cpu_us();
+	wall = wall_us();
+	if (core)
+		ours(core, p, in, key);
+	else
+		theirs(p, want);
+	wall = wall_us() - wall;
+	cpu = cpu_us() - cpu;
+	printf("%u %s %llu %llu\n", round, core ? core->name : "libargon2", (unsigned long long)cpu,
+	       (unsigned long long)wall);
+	if (core)
+		must(memcmp(want, key->data, KEY_BYTES), "the outputs differ");
+}
+
+int main(int argc, char **argv)
+{
+	struct crypto_pbkdf p = { .type = CRYPTO_ARGON2ID, .iterations = PASSES };
+	struct secret *pass = NULL, *key = NULL;
+	struct crypto_argon2_input in;
+	const struct argon2_core *core;
+	unsigned char want[KEY_BYTES];
+	char copy[] = PASS;
+	unsigned int rounds;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: argon2 MEMORY_MIB LANES ROUNDS\n");
+		return 2;
+	}
+	p.memory_kib = (uint32_t)strtoul(argv[1], NULL, 10) * 1024;
+	p.parallel = (uint32_t)strtoul(argv[2], NULL, 10);
+	rounds = (unsigned int)strtoul(argv[3], NULL, 10);
+	must(secret_from_bytes(copy, strlen(PASS), &pass, NULL) ||
+		     secret_new(KEY_BYTES, &key, NULL),
+	     "memory");
+	in = (struct crypto_argon2_input){ .pass = pass, .salt = { SALT, strlen(SALT) } };
+	for (unsigned int round = 0; round < rounds; round++) {
+		one(round, NULL, &p, &in, want, key);
+		for (unsigned int i = 0; (core = crypto_argon2_core(i)); i++)
+			if (core->usable())
+				one(round, core, &p, &in, want, key);
+	}
+	secret_free(key);
+	secret_free(pass);
+	return 0;
+}

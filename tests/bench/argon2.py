@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""argon2id beside libargon2's: what argon2.c measured, as ratios."""
+import subprocess
+
+# goal, by core: without SIMD it is the plain C's
+GOALS = {"avx512": 3.0, "avx2": 2.5, "portable": 1.4}
+MEMORY_ROUNDS = {64: 9, 256: 5, 1024: 3}
+LANES = (1, 2, 4)
+HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage/enabled"
+
+
+def huge_pages():
+    """The machine's setting: always, madvise or never."""
+    try:
+        with open(HUGE_PAGES, encoding="ascii") as f:
+            return f.read().split("[")[1].split("]")[0]
+    except (OSError, IndexError):
+        return "unknown"
+
+
+def spread(ratios):
+    """The middle one, and text: with what a tenth of the rounds is below and above."""
+    ratios = sorted(ratios)
+    tenth = len(ratios) // 10
+    middle = ratios[len(ratios) // 2]
+    return middle, f"{middle:.2f}x ({ratios[tenth]:.2f} to {ratios[-1 - tenth]:.2f})"
+
+
+def measure(program, memory_mib, lanes):
+    """{core: [(processor time ratio, time ratio) of each round]}"""
+    out = subprocess.run([program, str(memory_mib), str(lanes), str(MEMORY_ROUNDS[memory_mib])], check=True,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
+    ratios, theirs = {}, None
+    for line in out.splitlines():
+        _, name, *cost = line.split()
+        cost = [int(c) for c in cost]
+        if name == "libargon2":
+            theirs = cost
+        else:
+            ratios.setdefault(name, []).append(tuple(t / o for t, o in zip(theirs, cost)))
+    return ratios
+
+
+def rows(program):
+    """(what, goal, measured, met) for each core, memory and number of lanes."""
+    for memory_mib in MEMORY_ROUNDS:
+        for lanes in LANES:
+            for core, ratios in measure(program, memory_mib, lanes).items():
+                cpu, cpu_text = spread([r[0] for r in ratios])
+                _, wall_text = spread([r[1] for r in ratios])
+                yield (f"argon2id, {memory_mib} MiB, p={lanes}, {core}", GOALS[core], f"{cpu_text}, time {wall_text}",
+                       cpu >= GOALS[core])

@@ -32,7 +32,7 @@ int fs_uuid_of(int fd, char ret_uuid[40], struct err *e);
 enum fs_check_policy {
 	FS_CHECK_NONE,
 	FS_CHECK_PREEN
-}; /* preen: fsck -a's safe repairs; uncorrected errors are -EUCLEAN */
+}; /* preen: fsck -p where the file system says that it needs it; uncorrected errors are -EUCLEAN */
 int fs_check(const char *device, const char *type, enum fs_check_policy policy, struct err *e);
 
 struct fs_mount {

@@ -5,6 +5,7 @@
 #include <cryptvol/fs.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <time.h>
 
 #define ARGS_MAX 64
 #define TAIL_BYTES 400
@@ -194,6 +195,34 @@ static bool mounted_somewhere(const char *device)
 	return false;
 }
 
+static uint32_t le(const unsigned char *p, size_t bytes)
+{
+	uint32_t v = 0;
+
+	while (bytes--)
+		v = v << 8 | p[bytes];
+	return v;
+}
+
+/* Would e2fsck -p stop at the superblock, or only replay the journal, as the kernel does at the
+ * mount? Then it isn't run: it changes the superblock by several writes, and ended between two of
+ * them, with its container, say, it leaves one that neither it nor the kernel takes for good. */
+static bool ext_is_sound(const char *device)
+{
+	unsigned char sb[1024];
+	_cleanup_close_ int fd = open(device, O_RDONLY | O_CLOEXEC);
+	uint32_t mounts, mounts_max, checked, interval;
+
+	if (fd < 0 || io_pread_full(fd, sb, sizeof(sb), 1024, NULL) || le(sb + 0x38, 2) != 0xef53)
+		return false;
+	mounts = le(sb + 0x34, 2), mounts_max = le(sb + 0x36, 2);
+	checked = le(sb + 0x40, 4), interval = le(sb + 0x44, 4);
+	return (le(sb + 0x5c, 4) & 0x4) &&	/* it has a journal */
+	       (le(sb + 0x3a, 2) & 0x3) == 1 && /* ended well or in the journal, no errors */
+	       (!mounts_max || mounts_max >= 0x8000 || mounts < mounts_max) &&
+	       (!interval || checked + (uint64_t)interval > (uint64_t)time(NULL));
+}
+
 int fs_check(const char *device, const char *type, enum fs_check_policy policy, struct err *e)
 {
 	const struct fs_row *row = find_row(type);
@@ -202,7 +231,8 @@ int fs_check(const char *device, const char *type, enum fs_check_policy policy, 
 	size_t n;
 	int r, status;
 
-	if (policy == FS_CHECK_NONE || !row || !row->fsck[0] || mounted_somewhere(device))
+	if (policy == FS_CHECK_NONE || !row || !row->fsck[0] || mounted_somewhere(device) ||
+	    ext_is_sound(device))
 		return 0;
 	n = put_args(argv, 0, row->fsck, ARRAY_SIZE(row->fsck));
 	argv[n] = device;

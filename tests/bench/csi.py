@@ -60,7 +60,7 @@ def rows(f):
         ("key derivation", "kdf", ()),
         ("header and key (open: with the derivation and the mapping)", "open", ("open",)),
         ("kernel: the mapping", "kernel", ()),
-        ("mount (ours: e2fsck first)", "mount", ("mount",)),
+        ("mount", "mount", ("mount",)),
         ("loop device, records, the call itself", "rest", ())])
     yield from stage_rows("NodeUnstageVolume", ours["unstage"], theirs["unstage"], [
         ("kernel: the mapping (close: as a program)", "kernel", ("close",))])

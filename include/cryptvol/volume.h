@@ -79,7 +79,7 @@ int volume_set_config(const struct volume_env *env, const struct volume_where *w
 int volume_repair(const struct volume_env *env, const struct volume_where *w, struct err *e);
 
 /**
- * volume_backup_header - the metadata region, key slots included, into a new file of mode 0600
+ * volume_backup_header - the metadata region, key slots included, into a new file of mode 0400
  * (-EEXIST where it is there). Whoever has it and an old passphrase opens the volume for good.
  */
 int volume_backup_header(const struct volume_env *env, const struct volume_where *w,

@@ -80,6 +80,8 @@ def as_json(folder):
 
 
 def interrupted():
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background of a script SIGINT is ignored, and stays so in what is started
+        signal.signal(number, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGTERM):
         for arguments in (["--pbkdf", "argon2id", "--iter-time", "20000"], []):
             with subprocess.Popen([CRYPTVOL, "benchmark"] + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:

@@ -259,7 +259,8 @@ def main():
     if not os.path.exists(STOCK):
         print("SKIP terminal: there is no cryptsetup here")
         return 77
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored, and stays so in what is started
+    for number in (signal.SIGHUP, signal.SIGINT):  # ignored below nohup or in a script's background, they stay so in what is started
+        signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         make_images()

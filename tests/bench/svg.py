@@ -3,7 +3,7 @@
 import math
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 360, 70, 40, 130, 50
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 680, 360, 70, 40, 170, 50
 COLOURS = ("#1f6f8b", "#c8553d", "#6b8f3c")
 
 

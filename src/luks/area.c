@@ -4,7 +4,9 @@
 
 #define WIPE_CHUNK_BYTES (256u * 1024)
 #define GAP_CHUNK_BYTES (1024u * 1024)
-#define WIPED_BYTES 512 /* what a medium writes whole */
+
+/* How a wiped area begins: no key material has it, nor a medium that gives zeros for an error. */
+static const char wiped_text[] = "this keyslot is wiped\n";
 
 static uint64_t round_up(uint64_t n, uint64_t unit)
 {
@@ -54,8 +56,6 @@ int luks_area_find(const struct luks_header *h, uint64_t bytes, uint64_t *ret_of
 		       (unsigned long long)bytes);
 }
 
-/* Its first block gets zeros, which the material of a keyslot never has: a wipe that was cut short
- * is known by it. */
 int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, struct err *e)
 {
 	_cleanup_free_ unsigned char *buf = luks_block_alloc(WIPE_CHUNK_BYTES);
@@ -69,7 +69,7 @@ int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, stru
 
 		r = crypto_random(buf, n, e);
 		if (!done)
-			memset(buf, 0, n < LUKS_BLOCK_BYTES ? n : LUKS_BLOCK_BYTES);
+			memcpy(buf, wiped_text, n < sizeof(wiped_text) ? n : sizeof(wiped_text));
 		if (!r)
 			r = io_pwrite_full(io->fd, buf, n, offset + done, e);
 		if (r)
@@ -121,11 +121,11 @@ static bool is_zero(const unsigned char *p, size_t len)
 int luks_area_wiped(const struct luks_io *io, uint64_t offset, bool *ret, struct err *e)
 {
 	_cleanup_secret_ struct secret *s = NULL;
-	int r = luks_area_read(io, offset, WIPED_BYTES, &s, e);
+	int r = luks_area_read(io, offset, sizeof(wiped_text), &s, e);
 
 	if (r)
 		return r;
-	*ret = is_zero(s->data, s->len);
+	*ret = !memcmp(s->data, wiped_text, sizeof(wiped_text));
 	return 0;
 }
 

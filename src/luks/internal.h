@@ -79,7 +79,7 @@ int luks_header_encode(const struct luks_header *h, uint64_t device_bytes, void 
 /** luks_area_find - first gap of @bytes in the keyslots area; -ENOSPC. */
 int luks_area_find(const struct luks_header *h, uint64_t bytes, uint64_t *ret_offset,
 		   struct err *e);
-/** luks_area_wipe - overwrite the first block with zeros, the rest with random bytes, then fsync. */
+/** luks_area_wipe - overwrite with a text that says so and random bytes, then fsync. */
 int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, struct err *e);
 /** luks_area_wiped - has a wipe of the area at @offset begun? */
 int luks_area_wiped(const struct luks_io *io, uint64_t offset, bool *ret, struct err *e);

@@ -1,92 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Admission: the budget is never exceeded, first come first served, across threads and processes,
-// and whoever dies gives its share back.
-#include <cryptvol/crypto.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-
-#include "check.h"
-#include "crypto/kdf.h"
-#include "crypto_tree.h"
-
-#define UNIT_BYTES (4 * MIB)
-#define PATIENCE_MS 20000
-
-static struct tree t;
-static char lock_dir[TREE_PATH_MAX];
-
-static struct crypto_kdf *new_kdf(uint64_t budget_bytes, const char *dir)
-{
-	struct crypto_kdf_config c = { .budget_bytes = budget_bytes, .lock_dir = dir };
-	struct crypto_kdf *kdf = NULL;
-
-	if (crypto_kdf_new_at(t.root, &c, &kdf, NULL))
-		abort();
-	return kdf;
-}
-
-static void begin(void)
-{
-	tree_make(&t);
-	tree_meminfo(&t, 8192, 4096);
-	snprintf(lock_dir, sizeof(lock_dir), "%s/lock", t.root);
-}
-
-static uint64_t waiting(struct crypto_kdf *kdf)
-{
-	struct crypto_kdf_stats s;
-
-	crypto_kdf_get_stats(kdf, &s);
-	return s.waiting;
-}
-
-static void pause_ms(long ms)
-{
-	struct timespec ts = { 0, ms * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
-static bool wait_for_waiting(struct crypto_kdf *kdf, uint64_t n)
-{
-	for (int i = 0; i < PATIENCE_MS && waiting(kdf) != n; i++)
-		pause_ms(1);
-	return waiting(kdf) == n;
-}
-
-/* Who waits for a lock on our file: /proc/locks marks them. */
-static int blocked_on_lock_file(void)
-{
-	char path[TREE_PATH_MAX + 32], needle[64], *text = NULL;
-	struct stat st;
-	int n = 0;
-
-	snprintf(path, sizeof(path), "%s/kdf-memory.lock", lock_dir);
-	if (stat(path, &st) || io_read_file("/proc/locks", 1 << 20, &text, NULL))
-		return -1;
-	snprintf(needle, sizeof(needle), ":%llu ", (unsigned long long)st.st_ino);
-	for (char *line = text, *end; line && *line; line = end ? end + 1 : NULL) {
-		end = strchr(line, '\n');
-		if (end)
-			*end = '\0';
-		n += strstr(line, "-> ") && strstr(line, needle);
-	}
-	free(text);
-	return n;
-}
-
-static bool wait_for_blocked(int n)
-{
-	for (int i = 0; i < PATIENCE_MS && blocked_on_lock_file() != n; i++)
-		pause_ms(1);
-	return blocked_on_lock_file() == n;
-}
-
-/* ---- limits ---- */
+// Admission in one process: the limits and their names, the budget is never exceeded, first come
+// first served.
+#include "crypto_admission.h"
 
 static void limits_by_name(void)
 {
@@ -127,38 +42,6 @@ static void limits_by_name(void)
 	secret_free(key);
 	crypto_kdf_free(kdf);
 	tree_remove(&t);
-}
-
-struct waiter_thread {
-	struct crypto_kdf *kdf;
-	pthread_t id;
-	size_t bytes;
-	int number, r;
-	struct err e;
-	struct crypto_grant g;
-	_Atomic bool admitted;
-};
-static _Atomic int order[64], order_n;
-
-static void *enter_and_stay(void *arg)
-{
-	struct waiter_thread *w = arg;
-
-	w->r = crypto_admission_enter(w->kdf, w->bytes, &w->g, &w->e);
-	if (!w->r)
-		order[order_n++] = w->number;
-	w->admitted = !w->r;
-	return NULL;
-}
-
-static void *enter_and_leave(void *arg)
-{
-	struct waiter_thread *w = arg;
-
-	enter_and_stay(w);
-	if (!w->r)
-		crypto_admission_leave(w->kdf, &w->g);
-	return NULL;
 }
 
 /* Little is available: an error where nobody of ours uses it, a wait where somebody does. */
@@ -316,28 +199,6 @@ static void first_come_first_served(void)
 	}
 }
 
-struct meter {
-	_Atomic uint64_t now, most;
-};
-static struct meter *meter; /* shared with children */
-
-static void use_for_a_while(struct crypto_kdf *kdf, size_t bytes)
-{
-	struct crypto_grant g;
-	uint64_t now, most;
-
-	if (crypto_admission_enter(kdf, bytes, &g, NULL))
-		abort();
-	now = atomic_fetch_add(&meter->now, bytes) + bytes;
-	most = meter->most;
-	while (now > most && !atomic_compare_exchange_weak(&meter->most, &most, now))
-		;
-	g.arena->data[bytes - 1] = 0;
-	pause_ms(1);
-	atomic_fetch_sub(&meter->now, bytes);
-	crypto_admission_leave(kdf, &g);
-}
-
 static void *user_thread(void *arg)
 {
 	for (unsigned int i = 0; i < 8; i++)
@@ -408,205 +269,9 @@ static void derivations_at_once(void)
 	tree_remove(&t);
 }
 
-/* ---- processes ---- */
-
-static void budget_holds_for_processes(void)
-{
-	pid_t pid[4];
-
-	begin();
-	meter->now = meter->most = 0;
-	for (int i = 0; i < 4; i++) {
-		pid[i] = fork();
-		if (!pid[i]) {
-			struct crypto_kdf *kdf = new_kdf(10 * MIB, lock_dir);
-
-			for (unsigned int k = 0; k < 8; k++)
-				use_for_a_while(kdf, (1 + k % 3) * 2 * MIB);
-			crypto_kdf_free(kdf);
-			_exit(0);
-		}
-		REQUIRE(pid[i] > 0);
-	}
-	for (int i = 0; i < 4; i++) {
-		int status = -1;
-
-		waitpid(pid[i], &status, 0);
-		CHECK_INT(status, 0);
-	}
-	CHECK_MSG(meter->most <= 10 * MIB, "%llu", (unsigned long long)meter->most);
-	CHECK(meter->most >= 6 * MIB);
-	tree_remove(&t);
-}
-
-/* A child that holds the whole budget, or waits for it, until it is killed. */
-static pid_t start_holder(int *ret_ready_fd)
-{
-	int fds[2];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC))
-		abort();
-	pid = fork();
-	if (!pid) {
-		struct crypto_kdf *kdf = new_kdf(2 * UNIT_BYTES, lock_dir);
-		struct crypto_grant g;
-
-		if (crypto_admission_enter(kdf, 2 * UNIT_BYTES, &g, NULL) ||
-		    write(fds[1], "x", 1) != 1)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(fds[1]);
-	*ret_ready_fd = fds[0];
-	return pid;
-}
-
-static void killed_process_frees(void)
-{
-	struct waiter_thread w = { .bytes = UNIT_BYTES };
-	int holder_fd, waiter_fd, status;
-	pid_t holder, waiter;
-	struct crypto_kdf *kdf;
-	char x;
-
-	begin();
-	if (access("/proc/locks", R_OK))
-		SKIP_TEST("no /proc/locks");
-	holder = start_holder(&holder_fd);
-	REQUIRE(read(holder_fd, &x, 1) == 1);
-	/* one that dies at the turnstile's head must not block those behind it */
-	waiter = start_holder(&waiter_fd);
-	CHECK(wait_for_blocked(1));
-	kdf = new_kdf(2 * UNIT_BYTES, lock_dir);
-	w.kdf = kdf;
-	REQUIRE(!pthread_create(&w.id, NULL, enter_and_leave, &w));
-	CHECK(wait_for_blocked(2));
-	kill(waiter, SIGKILL);
-	waitpid(waiter, &status, 0);
-	CHECK(wait_for_blocked(1));
-	CHECK(!w.admitted);
-	CHECK(read(waiter_fd, &x, 1) == 0);
-	kill(holder, SIGKILL);
-	waitpid(holder, &status, 0);
-	pthread_join(w.id, NULL);
-	CHECK(w.admitted);
-	close(holder_fd);
-	close(waiter_fd);
-	crypto_kdf_free(kdf);
-	tree_remove(&t);
-}
-
-/* Each with a queue of its own, as processes have: the turnstile keeps their order. */
-static void first_come_first_served_on_the_host(void)
-{
-	struct waiter_thread w[6] = { 0 };
-	struct crypto_kdf *holder;
-	struct crypto_grant all;
-
-	begin();
-	if (access("/proc/locks", R_OK))
-		SKIP_TEST("no /proc/locks");
-	order_n = 0;
-	holder = new_kdf(UNIT_BYTES, lock_dir);
-	REQUIRE(!crypto_admission_enter(holder, UNIT_BYTES, &all, NULL));
-	for (int i = 0; i < 6; i++) {
-		w[i].kdf = new_kdf(UNIT_BYTES, lock_dir);
-		w[i].number = i;
-		w[i].bytes = UNIT_BYTES;
-		REQUIRE(!pthread_create(&w[i].id, NULL, enter_and_leave, &w[i]));
-		CHECK(wait_for_blocked(i + 1));
-	}
-	CHECK_INT(order_n, 0);
-	crypto_admission_leave(holder, &all);
-	for (int i = 0; i < 6; i++) {
-		pthread_join(w[i].id, NULL);
-		crypto_kdf_free(w[i].kdf);
-	}
-	for (int i = 0; i < 6; i++)
-		CHECK_MSG(order[i] == i, "%d came at place %d", order[i], i);
-	crypto_kdf_free(holder);
-	tree_remove(&t);
-}
-
-/* ---- the lock file ---- */
-
-static void host_counts_ranges(void)
-{
-	struct crypto_host h;
-	int fd[20], me;
-
-	begin();
-	me = crypto_host_open(lock_dir);
-	REQUIRE(me >= 0);
-	CHECK_INT(crypto_host_look(me, &h), 0);
-	CHECK_INT(h.units, 0);
-	for (uint64_t i = 0; i < 20; i++) {
-		fd[i] = crypto_host_open(lock_dir);
-		REQUIRE(fd[i] >= 0);
-		CHECK_INT(crypto_host_look(fd[i], &h), 0);
-		CHECK_INT(crypto_host_claim(fd[i], &h, 100 + i), 0);
-	}
-	CHECK_INT(crypto_host_look(me, &h), 0);
-	CHECK_INT(h.units, 20 * 100 + 190);
-	CHECK_INT(h.shortest_units, 100);
-	for (int i = 0; i < 20; i += 2)
-		crypto_host_close(fd[i]);
-	CHECK_INT(crypto_host_look(me, &h), 0);
-	CHECK_INT(h.units, 10 * 100 + 100);
-	CHECK_INT(h.shortest_units, 101);
-	CHECK_INT(crypto_host_claim(me, &h, 7), 0);
-	for (int i = 1; i < 20; i += 2)
-		crypto_host_close(fd[i]);
-	crypto_host_close(me);
-	me = crypto_host_open(lock_dir);
-	CHECK_INT(crypto_host_look(me, &h), 0);
-	CHECK_INT(h.units, 0);
-	crypto_host_close(me);
-	crypto_host_close(-1);
-	tree_remove(&t);
-}
-
-static char debug_line[512];
-static void keep_line(const char *line)
-{
-	snprintf(debug_line, sizeof(debug_line), "%s", line);
-}
-
-static void without_a_lock_file(void)
-{
-	struct crypto_grant g;
-	struct crypto_kdf *kdf;
-	struct stat st;
-
-	begin();
-	log_set_debug(keep_line);
-	kdf = new_kdf(UNIT_BYTES, "/proc/no-folder-can-be-made-here");
-	CHECK_INT(crypto_admission_enter(kdf, UNIT_BYTES, &g, NULL), 0);
-	CHECK_INT(g.host_fd, -1);
-	crypto_admission_leave(kdf, &g);
-	CHECK_CONTAINS(debug_line, "this process only");
-	log_set_debug(NULL);
-	crypto_kdf_free(kdf);
-	kdf = new_kdf(UNIT_BYTES, lock_dir);
-	CHECK_INT(crypto_admission_enter(kdf, UNIT_BYTES, &g, NULL), 0);
-	CHECK(g.host_fd >= 0);
-	crypto_admission_leave(kdf, &g);
-	CHECK(!stat(lock_dir, &st) && (st.st_mode & 0777) == 0700);
-	crypto_kdf_free(kdf);
-	tree_remove(&t);
-}
-
 int main(void)
 {
-	meter = mmap(NULL, sizeof(*meter), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
-		     0);
-	if (meter == MAP_FAILED)
-		return 1;
-	/* processes first: a child of a process with threads may do little */
-	RUN(budget_holds_for_processes);
-	RUN(killed_process_frees);
+	meter_make();
 	RUN(limits_by_name);
 	RUN(short_of_memory);
 	RUN(more_than_available);
@@ -615,8 +280,5 @@ int main(void)
 	RUN(first_come_first_served);
 	RUN(budget_holds_for_threads);
 	RUN(derivations_at_once);
-	RUN(first_come_first_served_on_the_host);
-	RUN(host_counts_ranges);
-	RUN(without_a_lock_file);
 	return check_exit();
 }

@@ -4,8 +4,7 @@
 #include <cryptvol/crypto.h>
 
 #include "crypto/argon2.h"
-#include "crypto/internal.h"
-#include "crypto_vectors.h"
+#include "crypto_argon2_vector.h"
 
 #define MEMORY_MAX_KIB (64u * 1024)
 
@@ -17,28 +16,11 @@ void crypto_stack_wipe(void)
 {
 }
 
-static void by_core(const struct argon2_core *core, char **f)
+static void by_core(const struct argon2_core *core, struct argon2_vector *v, char **f)
 {
-	unsigned char salt[VECTOR_BYTES_MAX], secret[VECTOR_BYTES_MAX], ad[VECTOR_BYTES_MAX],
-		want[VECTOR_BYTES_MAX];
-	_cleanup_secret_ struct secret *pass = vector_secret(f[4]), *key = NULL;
-	size_t want_len = vector_bytes(f[8], want);
-	struct crypto_argon2_input in = { .pass = pass,
-					  .salt = { salt, vector_bytes(f[5], salt) },
-					  .secret = { secret, vector_bytes(f[6], secret) },
-					  .ad = { ad, vector_bytes(f[7], ad) } };
-	struct crypto_pbkdf p = { .type = strcmp(f[0], "argon2i") ? CRYPTO_ARGON2ID
-								  : CRYPTO_ARGON2I,
-				  .iterations = (uint32_t)atoi(f[1]),
-				  .memory_kib = (uint32_t)atoi(f[2]),
-				  .parallel = (uint32_t)atoi(f[3]) };
-
-	if (p.memory_kib > MEMORY_MAX_KIB)
-		return;
-	REQUIRE(!secret_new(want_len, &key, NULL));
 	for (unsigned int threads = 1; threads <= 2; threads++) {
-		CHECK_INT(crypto_argon2_by(core, threads, &p, &arena, &in, key, NULL), 0);
-		CHECK_MSG(key->len == want_len && !memcmp(key->data, want, want_len),
+		CHECK_INT(crypto_argon2_by(core, threads, &v->p, &arena, &v->in, v->key, NULL), 0);
+		CHECK_MSG(v->key->len == v->want_len && !memcmp(v->key->data, v->want, v->want_len),
 			  "%s t=%s m=%s p=%s, %u threads", f[0], f[1], f[2], f[3], threads);
 	}
 }
@@ -46,16 +28,19 @@ static void by_core(const struct argon2_core *core, char **f)
 static void each_vector(char **f)
 {
 	const struct argon2_core *core;
+	struct argon2_vector v;
 	char name[64];
 
+	argon2_vector_read(&v, f);
 	number++;
 	for (unsigned int i = 0; (core = crypto_argon2_core(i)); i++) {
 		if (!core->usable())
 			continue;
-		by_core(core, f);
+		by_core(core, &v, f);
 		snprintf(name, sizeof(name), "argon2_%s_%d", core->name, number);
 		check_report(name);
 	}
+	argon2_vector_free(&v);
 }
 
 static void best_is_neon(void)
@@ -70,11 +55,7 @@ int main(void)
 	if (!arena.data)
 		return 1;
 	RUN(best_is_neon);
-	if (vectors_run("argon2.txt", 9, each_vector) < 10 ||
-	    vectors_run("argon2-oracle.txt", 9, each_vector) < 40) {
-		CHECK_MSG(false, "vectors are missing");
-		check_report("argon2_vectors");
-	}
+	argon2_vectors_run(each_vector);
 	free(arena.data);
 	return check_exit();
 }

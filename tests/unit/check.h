@@ -85,6 +85,19 @@ static inline void check_report(const char *name)
 		check_report(name); \
 	} while (0)
 
+/** Its own memory and mappings are between the program and what is measured. */
+static inline bool check_sanitized(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+	return true;
+#endif
+#endif
+	return false;
+}
+
 static inline int check_exit(void)
 {
 	if (check_failures)

@@ -37,18 +37,6 @@ static int signal_of_touch(volatile unsigned char *p, bool write)
 	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-static bool sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	return true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	return true;
-#endif
-#endif
-	return false;
-}
-
 /* The line "VmFlags:" of the mapping that holds @p, and its "Locked:" in KiB. */
 static void flags_at(const void *p, char *ret, size_t cap, unsigned int *ret_locked)
 {
@@ -80,7 +68,7 @@ static void check_pages(struct secret *s)
 
 	for (size_t i = 0; i < bytes; i++)
 		CHECK_MSG(!s->data[i], "byte %zu of %zu", i, s->cap);
-	if (!sanitized()) {
+	if (!check_sanitized()) {
 		CHECK_INT(signal_of_touch(s->data - 1, false), SIGSEGV);
 		CHECK_INT(signal_of_touch(s->data - 1, true), SIGSEGV);
 		CHECK_INT(signal_of_touch(s->data + bytes, false), SIGSEGV);

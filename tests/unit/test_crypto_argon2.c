@@ -6,8 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "crypto/internal.h"
-#include "crypto_vectors.h"
+#include "crypto_argon2_vector.h"
 
 static int number;
 
@@ -21,40 +20,34 @@ static bool all_zero(const unsigned char *p, size_t len)
 
 static void each_argon2(char **f)
 {
-	unsigned char salt[VECTOR_BYTES_MAX], secret[VECTOR_BYTES_MAX], ad[VECTOR_BYTES_MAX],
-		want[VECTOR_BYTES_MAX];
-	_cleanup_secret_ struct secret *pass = vector_secret(f[4]), *key = NULL;
-	size_t want_len = vector_bytes(f[8], want);
-	struct crypto_argon2_input in = { .pass = pass,
-					  .salt = { salt, vector_bytes(f[5], salt) },
-					  .secret = { secret, vector_bytes(f[6], secret) },
-					  .ad = { ad, vector_bytes(f[7], ad) } };
-	struct crypto_pbkdf p = { .iterations = (uint32_t)atoi(f[1]),
-				  .memory_kib = (uint32_t)atoi(f[2]),
-				  .parallel = (uint32_t)atoi(f[3]) };
 	struct crypto_arena *arena = NULL;
 	struct crypto_kdf *kdf = NULL;
+	struct argon2_vector v;
+	enum crypto_pbkdf_type type;
 	char name[64];
 
+	argon2_vector_read(&v, f);
 	snprintf(name, sizeof(name), "%s_%d", f[0], ++number);
-	CHECK_INT(crypto_pbkdf_type(f[0], &p.type), 0);
-	CHECK_INT(secret_new(want_len, &key, NULL), 0);
-	CHECK_INT(crypto_arena_new(p.memory_kib * KIB, &arena, NULL), 0);
+	CHECK_INT(crypto_pbkdf_type(f[0], &type), 0);
+	CHECK_INT(type, v.p.type);
+	CHECK_INT(crypto_arena_new(v.p.memory_kib * KIB, &arena, NULL), 0);
 	for (int again = 0; again < 2; again++) {
-		memset(key->data, 0, key->cap);
-		CHECK_INT(crypto_argon2(&p, arena, &in, key, NULL), 0);
-		CHECK_INT(key->len, want_len);
-		CHECK_MEM(key->data, want, want_len);
+		memset(v.key->data, 0, v.key->cap);
+		CHECK_INT(crypto_argon2(&v.p, arena, &v.in, v.key, NULL), 0);
+		CHECK_INT(v.key->len, v.want_len);
+		CHECK_MEM(v.key->data, v.want, v.want_len);
 		CHECK(all_zero(arena->data, arena->bytes));
 	}
 	crypto_arena_free(arena);
-	if (!in.secret.len) {
+	if (!v.in.secret.len) {
 		CHECK_INT(crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL), 0);
-		memset(key->data, 0, key->cap);
-		CHECK_INT(crypto_kdf_derive(kdf, &p, pass, salt, in.salt.len, key, NULL), 0);
-		CHECK_MEM(key->data, want, want_len);
+		memset(v.key->data, 0, v.key->cap);
+		CHECK_INT(crypto_kdf_derive(kdf, &v.p, v.pass, v.salt, v.in.salt.len, v.key, NULL),
+			  0);
+		CHECK_MEM(v.key->data, v.want, v.want_len);
 		crypto_kdf_free(kdf);
 	}
+	argon2_vector_free(&v);
 	check_report(name);
 }
 
@@ -98,9 +91,8 @@ static void arena_within_rlimit(void)
 	struct crypto_arena *a = NULL;
 	struct err e = { 0 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	SKIP_TEST("a sanitizer has terabytes mapped");
-#endif
+	if (check_sanitized())
+		SKIP_TEST("a sanitizer has terabytes mapped");
 	REQUIRE(!getrlimit(RLIMIT_AS, &before));
 	l = before;
 	l.rlim_cur = mapped_bytes() + 4 * MIB + MIB;
@@ -154,11 +146,7 @@ static void argon2_refused(void)
 
 int main(void)
 {
-	if (vectors_run("argon2.txt", 9, each_argon2) < 10 ||
-	    vectors_run("argon2-oracle.txt", 9, each_argon2) < 40) {
-		CHECK_MSG(false, "vectors are missing");
-		check_report("argon2_vectors");
-	}
+	argon2_vectors_run(each_argon2);
 	RUN(arena_sizes);
 	RUN(arena_is_there);
 	RUN(arena_within_rlimit);

@@ -14,18 +14,6 @@
 /* The window that memory is read through is left out, as is the secret itself. */
 static unsigned char *window;
 
-static bool sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	return true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	return true;
-#endif
-#endif
-	return false;
-}
-
 static bool is_ours(uintptr_t at, const struct secret *s)
 {
 	uintptr_t data = (uintptr_t)s->data, win = (uintptr_t)window;
@@ -137,7 +125,7 @@ static void stack_control_is_found(void)
 {
 	_cleanup_secret_ struct secret *s = NULL;
 
-	if (sanitized())
+	if (check_sanitized())
 		SKIP_TEST("a sanitizer keeps copies of its own");
 	REQUIRE(!secret_random(32, &s, NULL));
 	CHECK_INT(leave_copy_deep(s), 0);
@@ -150,7 +138,7 @@ static void control_is_found(void)
 	unsigned char *copy = malloc(64);
 	int while_held;
 
-	if (sanitized())
+	if (check_sanitized())
 		SKIP_TEST("a sanitizer keeps copies of its own");
 	REQUIRE(copy && !secret_random(32, &s, NULL));
 	CHECK_INT(copies_of(s), 0);
@@ -180,7 +168,7 @@ static void derivation_leaves_nothing(void)
 	static const size_t lengths[] = { 16, 32, 48, 100, 200 };
 	struct crypto_kdf *kdf = NULL;
 
-	if (sanitized())
+	if (check_sanitized())
 		SKIP_TEST("a sanitizer keeps copies of its own");
 	REQUIRE(!crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL));
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -210,7 +198,7 @@ static void cipher_leaves_nothing(void)
 		      { "camellia-cbc-plain64", 16 } };
 	unsigned char buf[4096] = { 0 };
 
-	if (sanitized())
+	if (check_sanitized())
 		SKIP_TEST("a sanitizer keeps copies of its own");
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_secret_ struct secret *key = NULL;
@@ -251,7 +239,7 @@ static void schedule_leaves_nothing(void)
 {
 	unsigned char buf[4096] = { 0 };
 
-	if (sanitized())
+	if (check_sanitized())
 		SKIP_TEST("a sanitizer keeps copies of its own");
 	/* as the data's key and as the tweak's, encrypting and decrypting */
 	for (size_t i = 0; i < 4 * ARRAY_SIZE(schedules); i++) {
@@ -273,7 +261,7 @@ static void hash_leaves_nothing(void)
 	static const char *const names[] = { "sha1", "sha256", "sha512", "ripemd160", "sha3-256" };
 	unsigned char out[CRYPTO_HASH_MAX_BYTES];
 
-	if (sanitized())
+	if (check_sanitized())
 		SKIP_TEST("a sanitizer keeps copies of its own");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		_cleanup_secret_ struct secret *s = NULL;

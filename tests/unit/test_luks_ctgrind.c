@@ -197,18 +197,6 @@ static int under_valgrind(const char *self, const char *number, bool quiet)
 	return WEXITSTATUS(status);
 }
 
-static bool sanitized(void)
-{
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	return true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-	return true;
-#endif
-#endif
-	return false;
-}
-
 int main(int argc, char **argv)
 {
 	if (argc > 1) {
@@ -219,7 +207,7 @@ int main(int argc, char **argv)
 			return 1;
 		return VALGRIND_COUNT_ERRORS > cases[i].allowed ? FOUND : 0;
 	}
-	if (sanitized() || system("command -v valgrind >/dev/null")) {
+	if (check_sanitized() || system("command -v valgrind >/dev/null")) {
 		printf("SKIP ctgrind: no valgrind for this program\n");
 		return 77;
 	}

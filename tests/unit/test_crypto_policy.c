@@ -204,6 +204,44 @@ static void measured(void)
 	crypto_kdf_free(kdf);
 }
 
+/* Every third derivation, the first one among them, is disturbed for 200 ms while it is timed. */
+static void disturb(void *arg, double seconds)
+{
+	unsigned int *calls = arg;
+	double until = base_now() + 0.2;
+
+	(void)seconds;
+	if ((*calls)++ % 3 == 0)
+		while (base_now() < until)
+			;
+}
+
+static void disturbed(void)
+{
+	static const struct crypto_pbkdf_request cases[] = {
+		{ .iter_time_ms = 200, .memory_kib = 512, .parallel = 1 },
+		{ .type = CRYPTO_PBKDF2, .iter_time_ms = 200 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct crypto_pbkdf quiet = { 0 }, p = { 0 };
+		struct crypto_kdf *kdf = NULL, *busy = NULL;
+		unsigned int calls = 0;
+
+		REQUIRE(!crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL));
+		REQUIRE(!crypto_kdf_new(
+			&(struct crypto_kdf_config){ .derived = disturb, .arg = &calls }, &busy,
+			NULL));
+		CHECK_INT(crypto_pbkdf_fill(kdf, &cases[i], &quiet, NULL), 0);
+		CHECK_INT(crypto_pbkdf_fill(busy, &cases[i], &p, NULL), 0);
+		CHECK_INT(p.memory_kib, quiet.memory_kib);
+		CHECK_MSG(p.iterations > quiet.iterations / 2, "%s: %u, undisturbed %u",
+			  crypto_pbkdf_name(p.type), p.iterations, quiet.iterations);
+		crypto_kdf_free(kdf);
+		crypto_kdf_free(busy);
+	}
+}
+
 /* The same twice: nothing that changes from one moment to the next goes in. */
 static void fixed_cost(void)
 {
@@ -232,6 +270,7 @@ int main(void)
 	RUN(stored_bounds);
 	RUN(names);
 	RUN(measured);
+	RUN(disturbed);
 	RUN(fixed_cost);
 	return check_exit();
 }

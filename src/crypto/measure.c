@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Costs by measurement, where the user asked for a time: memory is grown first, then iterations.
+#include "crew.h"
 #include "internal.h"
 
 #include <math.h>
@@ -39,12 +40,11 @@ struct sample {
 static int sample_ms(struct crypto_kdf *kdf, const struct crypto_pbkdf *p, struct sample *s,
 		     double *ret_ms, struct err *e)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	double threads = p->parallel ? p->parallel : 1, wall, cpu;
 	int r;
 
-	if (cpus > 0 && threads > (double)cpus)
-		threads = (double)cpus;
+	if (threads > crypto_cpus())
+		threads = crypto_cpus();
 	wall = timespec_ms(CLOCK_MONOTONIC);
 	cpu = timespec_ms(CLOCK_PROCESS_CPUTIME_ID);
 	r = crypto_kdf_derive(kdf, p, s->pass, s->salt, sizeof(s->salt), s->key, e);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define TREE_PATH_MAX 512
+#define TREE_PATH_MAX 4096
 
 struct tree {
 	char root[64];

@@ -77,6 +77,22 @@ static void v2_in_a_container(void)
 	CHECK_INT(m.cgroup_available_bytes, 64 * MIB);
 }
 
+/* Containers in containers: what the kernel opens is found, however long its name. */
+static void v2_deep_down(void)
+{
+	char group[2048] = "", line[2100], file[2100];
+
+	begin();
+	for (unsigned int i = 0; i < 8; i++)
+		sprintf(group + strlen(group), "/%0230u", i);
+	snprintf(line, sizeof(line), "0::%s\n", group);
+	tree_write(&t, "proc/self/cgroup", line);
+	snprintf(file, sizeof(file), "sys/fs/cgroup%s/memory.max", group);
+	tree_write(&t, file, "134217728\n");
+	read_tree();
+	CHECK_INT(m.cgroup_max_bytes, 128 * MIB);
+}
+
 static void v1_with_the_host_path(void)
 {
 	begin();
@@ -149,6 +165,7 @@ int main(void)
 	RUN(v2_limit_of_an_ancestor);
 	RUN(v2_full_ancestor);
 	RUN(v2_in_a_container);
+	RUN(v2_deep_down);
 	RUN(v1_with_the_host_path);
 	RUN(v1_unlimited);
 	RUN(hybrid);

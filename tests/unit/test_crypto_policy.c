@@ -3,6 +3,8 @@
 // stored ones.
 #include <cryptvol/crypto.h>
 
+#include <sched.h>
+
 #include "check.h"
 #include "crypto/internal.h"
 
@@ -242,6 +244,36 @@ static void disturbed(void)
 	}
 }
 
+/* Where fewer processors may be used than there are, two lanes take one of them twice as long. */
+static void measured_on_one_processor(void)
+{
+	const struct crypto_pbkdf_request one = { .iter_time_ms = 200,
+						  .memory_kib = 1024,
+						  .parallel = 1 },
+					  two = { .iter_time_ms = 200,
+						  .memory_kib = 1024,
+						  .parallel = 2 };
+	struct crypto_pbkdf a = { 0 }, b = { 0 };
+	struct crypto_kdf *kdf = NULL;
+	cpu_set_t before, set;
+
+	REQUIRE(!sched_getaffinity(0, sizeof(before), &before));
+	if (CPU_COUNT(&before) < 2)
+		SKIP_TEST("one processor is all there is");
+	REQUIRE(!crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL));
+	CPU_ZERO(&set);
+	for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&set); i++)
+		if (CPU_ISSET(i, &before))
+			CPU_SET(i, &set);
+	REQUIRE(!sched_setaffinity(0, sizeof(set), &set));
+	CHECK_INT(crypto_pbkdf_fill(kdf, &one, &a, NULL), 0);
+	CHECK_INT(crypto_pbkdf_fill(kdf, &two, &b, NULL), 0);
+	CHECK_INT(sched_setaffinity(0, sizeof(before), &before), 0);
+	CHECK_MSG(b.iterations < 1.5 * a.iterations, "two lanes: %u, one: %u", b.iterations,
+		  a.iterations);
+	crypto_kdf_free(kdf);
+}
+
 /* The same twice: nothing that changes from one moment to the next goes in. */
 static void fixed_cost(void)
 {
@@ -271,6 +303,7 @@ int main(void)
 	RUN(names);
 	RUN(measured);
 	RUN(disturbed);
+	RUN(measured_on_one_processor);
 	RUN(fixed_cost);
 	return check_exit();
 }

@@ -143,6 +143,8 @@ int key_try(struct cli *c, const struct key_source *s,
 
 /** cli_kdf - make c->env.kdf, for verbs that derive keys. */
 int cli_kdf(struct cli *c);
+/** cli_drop_useless - with a warning: costs that cryptsetup takes and makes nothing of. */
+void cli_drop_useless(struct crypto_pbkdf_request *req);
 /** cli_where - where the metadata lies, for a verb whose first argument is the device. */
 struct volume_where cli_where(const struct cli *c);
 /** cli_resolve_device - the device argument "UUID=..." (LABEL=, PARTUUID=, PARTLABEL=) becomes

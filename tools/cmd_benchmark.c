@@ -14,7 +14,7 @@
 /* What was measured is printed as it comes; in JSON that takes commas, and arrays to be closed. */
 struct report {
 	struct cli *c;
-	bool json;
+	bool json, all;
 	const char *array; /* the one that is open */
 	bool first;	   /* nothing is in it yet */
 };
@@ -63,13 +63,18 @@ static void number_or_null(const char *name, double v, bool known)
 		printf(",\"%s\":null", name);
 }
 
-/* What isn't to be had on this machine is a line without a figure, and no error. */
-static int or_unknown(struct cli *c, int r, bool *ret_known)
+static bool is_lacking(int r)
 {
-	*ret_known = r == 0;
-	if (r != -EOPNOTSUPP && r != -EHOSTDOWN)
+	return r == -EOPNOTSUPP || r == -EHOSTDOWN;
+}
+
+/* What this machine lacks has its line, without a figure; where it was asked for by name that is an
+ * error. */
+static int lacking(const struct report *p, int r)
+{
+	if (!p->all)
 		return r;
-	err_clear(&c->err);
+	err_clear(&p->c->err);
 	return 0;
 }
 
@@ -113,23 +118,22 @@ static int pbkdf2_speed(struct cli *c, const char *hash, double *ret_per_second)
 static int measure_pbkdf2(struct report *p, const char *hash)
 {
 	double speed = 0;
-	bool known;
-	int r = or_unknown(p->c, pbkdf2_speed(p->c, hash, &speed), &known);
+	int r = pbkdf2_speed(p->c, hash, &speed);
 
-	if (r)
+	if (r && !is_lacking(r))
 		return r;
 	if (p->json) {
 		object(p, "pbkdf2");
 		printf("\"hash\":");
 		cli_json_text(hash);
-		number_or_null("iterations_per_second", speed, known);
+		number_or_null("iterations_per_second", speed, !r);
 		printf("}");
-	} else if (known) {
+	} else if (!r) {
 		printf("PBKDF2-%-9s %7.0f iterations per second for 256-bit key\n", hash, speed);
 	} else {
 		printf("PBKDF2-%-9s     N/A\n", hash);
 	}
-	return 0;
+	return lacking(p, r);
 }
 
 /* ---- argon2 ---- */
@@ -153,6 +157,7 @@ static int measure_argon2(struct report *p, enum crypto_pbkdf_type type)
 	struct crypto_pbkdf cost = { 0 };
 	int r;
 
+	cli_drop_useless(&req);
 	r = cli_kdf(c);
 	if (!r)
 		r = crypto_pbkdf_fill(c->env.kdf, &req, &cost, &c->err);
@@ -247,26 +252,25 @@ static int measure_cipher(struct report *p, const char *spec, uint32_t bits)
 	int name = (int)(strrchr(spec, '-') ? strrchr(spec, '-') - spec : (long)strlen(spec));
 	int pad = 15 - name > 0 ? 15 - name : 0;
 	double enc = 0, dec = 0;
-	bool known;
-	int r = or_unknown(p->c, cipher_speed(p->c, spec, bits, &enc, &dec), &known);
+	int r = cipher_speed(p->c, spec, bits, &enc, &dec);
 
-	if (r)
+	if (r && !is_lacking(r))
 		return r;
 	if (p->json) {
 		object(p, "ciphers");
 		printf("\"cipher\":");
 		cli_json_text(spec);
 		printf(",\"key_bits\":%u", bits);
-		number_or_null("encryption_mib_per_second", enc, known);
-		number_or_null("decryption_mib_per_second", dec, known);
+		number_or_null("encryption_mib_per_second", enc, !r);
+		number_or_null("decryption_mib_per_second", dec, !r);
 		printf("}");
-	} else if (known) {
+	} else if (!r) {
 		printf("%*s%.*s  %9ub  %10.1f MiB/s  %10.1f MiB/s\n", pad, "", name, spec, bits,
 		       enc, dec);
 	} else {
 		printf("%*s%.*s  %9ub  %13s  %15s\n", pad, "", name, spec, bits, "N/A", "N/A");
 	}
-	return 0;
+	return lacking(p, r);
 }
 
 static const struct {
@@ -299,6 +303,7 @@ static int measure_all(struct report *p)
 {
 	int r = 0;
 
+	p->all = true;
 	for (size_t i = 0; !r && i < ARRAY_SIZE(hashes); i++)
 		r = measure_pbkdf2(p, hashes[i]);
 	if (!r)

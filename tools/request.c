@@ -136,8 +136,7 @@ int cli_volume_key_bytes(struct cli *c, const struct luks_header *h, size_t *ret
 	return 0;
 }
 
-/* Costs that cryptsetup takes and makes nothing of. */
-static void drop_useless(struct crypto_pbkdf_request *req)
+void cli_drop_useless(struct crypto_pbkdf_request *req)
 {
 	if (req->type == CRYPTO_PBKDF2 && (req->memory_kib || req->parallel)) {
 		cli_warn("WARNING: pbkdf2 uses neither memory nor threads: --pbkdf-%s is ignored.",
@@ -170,7 +169,7 @@ static int fill_costs(struct cli *c, struct crypto_pbkdf *ret)
 	r = cli_kdf(c);
 	if (r)
 		return r;
-	drop_useless(&req);
+	cli_drop_useless(&req);
 	return crypto_pbkdf_fill(c->env.kdf, &req, ret, &c->err);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Crypto: hashes, HMAC-free PBKDFs with memory admission, sector ciphers for keyslot areas, random
+// Crypto: hashes, PBKDFs with admission by memory, sector ciphers for keyslot areas, random
 // numbers.
 #pragma once
 
@@ -205,8 +205,9 @@ int crypto_cipher_available(const struct crypto_cipher *c, struct err *e);
 
 /**
  * crypto_cipher_run - encrypt or decrypt @len bytes (a multiple of 512) in place, 512-byte sectors,
- * IV counted from @first_sector. libcrypto for AES; AF_ALG for ciphers that it lacks (-EHOSTDOWN
- * where the kernel lacks it too). A null cipher changes nothing.
+ * IV counted from @first_sector. By the processor's AES instructions where it has them, else
+ * by libcrypto; AF_ALG for ciphers that it lacks (-EHOSTDOWN where the kernel lacks them too). A
+ * null cipher changes nothing.
  */
 int crypto_cipher_run(const struct crypto_cipher *c, const struct secret *key, bool encrypt,
 		      void *buf, size_t len, uint64_t first_sector, struct err *e);

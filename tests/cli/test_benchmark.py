@@ -40,6 +40,11 @@ def same_lines():
         lines = [[shape(line) for line in out.splitlines() if line[:1] != "#"] for out in (ours.stdout, theirs.stdout)]
         # 2.6.1 adds the other lines of its PBKDFs where only a hash is named
         check(f"lines of {' '.join(arguments)}", ours.returncode == 0 and len(lines[0]) == 1 and lines[0][0] in lines[1], lines)
+    for arguments in (["--hash", "nonsense"], ["-c", "nonsense-cbc"]):
+        ours, theirs = (run([program, "benchmark"] + arguments) for program in (CRYPTVOL, CRYPTSETUP))
+        check(f"status of {' '.join(arguments)}", ours.returncode == theirs.returncode == 1 and "N/A" in ours.stdout, (ours, theirs))
+    ours = run([CRYPTVOL, "benchmark", "--pbkdf", "argon2id", "--pbkdf-parallel", "8"] + QUICK)
+    check("more threads than are used", ours.returncode == 0 and "4 parallel" in ours.stdout and "4 threads" in ours.stderr, ours)
     ours = run([CRYPTVOL, "benchmark", "-c", "aes-xts-plain64", "-s", "256"])
     check("a cipher's line", re.fullmatch(r"#.*\n# +Algorithm \| +Key \| +Encryption \| +Decryption\n +aes-xts +256b +\d+\.\d MiB/s +\d+\.\d MiB/s\n",
                                           ours.stdout), ours.stdout)

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "check.h"
+#include "mapping_flags.h"
 
 #define MANY 200
 #define KIB 1024u
@@ -37,29 +38,6 @@ static int signal_of_touch(volatile unsigned char *p, bool write)
 	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-/* The line "VmFlags:" of the mapping that holds @p, and its "Locked:" in KiB. */
-static void flags_at(const void *p, char *ret, size_t cap, unsigned int *ret_locked)
-{
-	FILE *f = fopen("/proc/self/smaps", "re");
-	bool inside = false;
-	char line[512];
-
-	ret[0] = '\0';
-	*ret_locked = 0;
-	while (f && fgets(line, sizeof(line), f)) {
-		unsigned long from, to;
-
-		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-			inside = (uintptr_t)p >= from && (uintptr_t)p < to;
-		if (inside && !strncmp(line, "VmFlags:", 8))
-			snprintf(ret, cap, "%s", line);
-		if (inside && !strncmp(line, "Locked:", 7))
-			sscanf(line + 7, "%u", ret_locked);
-	}
-	if (f)
-		fclose(f);
-}
-
 static void check_pages(struct secret *s)
 {
 	size_t bytes = rounded(s);
@@ -77,7 +55,7 @@ static void check_pages(struct secret *s)
 		CHECK_INT(signal_of_touch(s->data + bytes - 1, true), 0);
 	}
 	memset(s->data, 0xff, bytes);
-	flags_at(s->data, flags, sizeof(flags), &locked);
+	mapping_flags(s->data, flags, sizeof(flags), &locked);
 	CHECK_CONTAINS(flags, " dd"); /* not in core dumps */
 	CHECK_CONTAINS(flags, " wf"); /* wiped in a child */
 	CHECK_CONTAINS(flags, " lo");

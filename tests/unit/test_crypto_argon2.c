@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "crypto_argon2_vector.h"
+#include "mapping_flags.h"
 
 static int number;
 
@@ -122,6 +123,26 @@ static void arena_is_there(void)
 	crypto_arena_free(a);
 }
 
+/* Huge pages are asked for where they fill it; neither dumps nor children get any of it. */
+static void arena_flags(void)
+{
+	static const size_t sizes[] = { 64 * KIB, 4 * MIB };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct crypto_arena *a = NULL;
+		unsigned int locked;
+		char flags[512];
+
+		REQUIRE(!crypto_arena_new(sizes[i], &a, NULL));
+		mapping_flags(a->data, flags, sizeof(flags), &locked);
+		CHECK_CONTAINS(flags, " dd");
+		CHECK_CONTAINS(flags, " dc");
+		if (!access("/sys/kernel/mm/transparent_hugepage", F_OK))
+			CHECK_INT(strstr(flags, " hg") != NULL, sizes[i] >= 2 * MIB);
+		crypto_arena_free(a);
+	}
+}
+
 /* A lane needs 8 KiB, and an arena that is too small isn't overrun. */
 static void argon2_refused(void)
 {
@@ -149,6 +170,7 @@ int main(void)
 	argon2_vectors_run(each_argon2);
 	RUN(arena_sizes);
 	RUN(arena_is_there);
+	RUN(arena_flags);
 	RUN(arena_within_rlimit);
 	RUN(argon2_refused);
 	return check_exit();

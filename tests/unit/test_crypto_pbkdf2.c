@@ -3,6 +3,8 @@
 // call.
 #include <cryptvol/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
+#include <time.h>
 
 #include "crypto/internal.h"
 #include "crypto_vectors.h"
@@ -104,6 +106,44 @@ static void pbkdf2_ways_agree(void)
 	CHECK_INT(own, 400);
 }
 
+static void *stop_soon(void *stop)
+{
+	nanosleep(&(struct timespec){ 0, 20000000 }, NULL);
+	*(_Atomic bool *)stop = true;
+	return NULL;
+}
+
+/* Minutes of work end as soon as nobody wants them, and only where that is promised. */
+static void pbkdf2_stops(void)
+{
+	static const char *const hashes[] = { "sha1", "sha256", "sha512" };
+	_cleanup_secret_ struct secret *pass = vector_secret("616263");
+	struct crypto_kdf *kdf = NULL;
+
+	REQUIRE(!crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &kdf, NULL));
+	for (size_t i = 0; i < ARRAY_SIZE(hashes); i++) {
+		struct crypto_pbkdf p = { .type = CRYPTO_PBKDF2,
+					  .iterations = CRYPTO_PBKDF2_MAX_ITERATIONS };
+		_cleanup_secret_ struct secret *key = NULL;
+		_Atomic bool stop = false;
+		double start = base_now();
+		pthread_t id;
+
+		text_copy(p.hash, sizeof(p.hash), hashes[i]);
+		CHECK(crypto_kdf_can_stop(&p));
+		REQUIRE(!secret_new(64, &key, NULL));
+		REQUIRE(!pthread_create(&id, NULL, stop_soon, &stop));
+		CHECK_INT(crypto_kdf_derive_until(kdf, &p, pass, "salt", 4, &stop, key, NULL),
+			  -ECANCELED);
+		CHECK_INT(key->len, 0);
+		CHECK(base_now() - start < 5);
+		pthread_join(id, NULL);
+	}
+	CHECK(!crypto_kdf_can_stop(&(struct crypto_pbkdf){ CRYPTO_PBKDF2, "whirlpool", 1, 0, 0 }));
+	CHECK(!crypto_kdf_can_stop(&(struct crypto_pbkdf){ CRYPTO_ARGON2ID, "", 4, 64, 1 }));
+	crypto_kdf_free(kdf);
+}
+
 static void pbkdf2_refused(void)
 {
 	_cleanup_secret_ struct secret *pass = vector_secret("616263");
@@ -126,6 +166,7 @@ int main(void)
 	}
 	RUN(pbkdf2_equals_libcrypto);
 	RUN(pbkdf2_ways_agree);
+	RUN(pbkdf2_stops);
 	RUN(pbkdf2_refused);
 	return check_exit();
 }

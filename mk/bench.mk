@@ -3,8 +3,8 @@
 # run. WRITE=1 puts the tables into docs/PERFORMANCE.md, ONLY='G3 CSI' picks: the other
 # goals keep their rows.
 
-# Static: the same program runs in the guest.
-$(O)/bench/ratio: tests/bench/ratio.c $(O)/flags.stamp
+# Static: the same programs run in the guest.
+$(O)/bench/ratio $(O)/bench/bare: $(O)/bench/%: tests/bench/%.c $(O)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static -o $@ $<
@@ -17,8 +17,8 @@ $(O)/bench/argon2: tests/bench/argon2.c $(O)/room_crypto.a $(O)/room_base.a $(O)
 		-Wl,--end-group $(LIBS) -largon2
 
 .PHONY: bench-run
-bench-run: $(CLI) $(CLI_STATIC) $(LIB_SO) $(CSI) $(O)/bench/ratio $(O)/bench/argon2
-	tests/bench/bench.py --ratio $(O)/bench/ratio --argon2 $(O)/bench/argon2 --ours $(CLI) --static $(CLI_STATIC) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
+bench-run: $(CLI) $(CLI_STATIC) $(LIB_SO) $(CSI) $(O)/bench/ratio $(O)/bench/bare $(O)/bench/argon2
+	tests/bench/bench.py --ratio $(O)/bench/ratio --argon2 $(O)/bench/argon2 --bare $(O)/bench/bare --ours $(CLI) --static $(CLI_STATIC) --library $(LIB_SO) $(if $(WRITE),--write docs/PERFORMANCE.md) $(ONLY)
 
 .PHONY: instructions
 instructions: $(CLI) ## count the small commands' instructions anew: tests/cli/instructions.tsv

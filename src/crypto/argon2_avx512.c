@@ -5,6 +5,7 @@
 #include "blake2b.h"
 
 #include <immintrin.h>
+#include <sys/platform/x86.h>
 
 #define ARGON2_TARGET __attribute__((target("avx512f")))
 #include "argon2_segment.h"
@@ -128,7 +129,7 @@ ARGON2_TARGET ARGON2_INLINE void argon2_step(struct argon2_walk *w, bool into)
 
 static bool usable(void)
 {
-	return __builtin_cpu_supports("avx512f");
+	return CPU_FEATURE_ACTIVE(AVX512F);
 }
 
 const struct argon2_core crypto_argon2_avx512 = { "avx512", usable, argon2_fill };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Argon2's cores, and which one this processor gets. The compilers' __builtin_cpu_supports asks
-// cpuid for the instructions and xgetbv for whether the system saves their registers.
+// Argon2's cores, and which one this processor gets. libc has asked at its start which instructions
+// there are, and whether the system saves their registers. The compilers' __builtin_cpu_supports
+// would ask again, in a constructor that every start of a program runs.
 #include "argon2.h"
 
 #include <stddef.h>

@@ -106,7 +106,7 @@ INLINE void digest_blocks(struct state from, __m128i u[2][2])
  * before each stride of PBKDF2 were a fortieth of its time. */
 bool crypto_sha256_x86_has(void)
 {
-	return __builtin_cpu_supports("sse4.1") && CPU_FEATURE_ACTIVE(SHA);
+	return CPU_FEATURE_ACTIVE(SSE4_1) && CPU_FEATURE_ACTIVE(SHA);
 }
 
 WITH_SHA void crypto_sha256_x86_rounds(const uint32_t inner[8], const uint32_t outer[8],

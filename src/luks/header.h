@@ -80,15 +80,20 @@ struct header_copy {
 	uint8_t *area;	      /* binary header and JSON area as they were read */
 	size_t area_bytes;
 	size_t json_len;       /* OK: of the text */
-	struct luks_header *h; /* OK */
+	struct luks_header *h; /* OK; NULL in a secondary copy that holds the same as the primary */
 	int code;	       /* why not OK */
 	struct err why;
 };
 
 /** luks_copy_read - read, check and parse one copy. The verdict is in ret->state, never an error
- * but -ENOMEM. */
+ * but -ENOMEM. One that holds the same as @like (may be NULL), whose state is OK, isn't parsed
+ * again.
+ */
 int luks_copy_read(const struct header_source *src, int copy, uint64_t offset_bytes,
-		   struct header_copy *ret, struct err *e);
+		   const struct header_copy *like, struct header_copy *ret, struct err *e);
+/** luks_copy_same - the same but for what has to differ: magic, salt, offset, checksum. Of both the
+ * area was read whole. */
+bool luks_copy_same(const struct header_copy *a, const struct header_copy *b);
 void luks_copy_free(struct header_copy *c);
 
 /** Both copies, and which is to be used. */

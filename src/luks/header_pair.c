@@ -12,7 +12,7 @@ static int scan_secondary(const struct header_source *src, struct header_copy *r
 		struct header_copy c;
 		int r;
 
-		r = luks_copy_read(src, COPY_SECONDARY, luks_header_sizes[i], &c, e);
+		r = luks_copy_read(src, COPY_SECONDARY, luks_header_sizes[i], NULL, &c, e);
 		if (r) {
 			luks_copy_free(&best);
 			return r;
@@ -33,23 +33,6 @@ static int scan_secondary(const struct header_source *src, struct header_copy *r
 	return 0;
 }
 
-/* The same but for what has to differ: magic, salt, offset, checksum. */
-static bool same_content(const struct header_copy *a, const struct header_copy *b)
-{
-	struct bin_header x, y;
-
-	if (a->area_bytes != b->area_bytes ||
-	    memcmp(a->area + sizeof(x), b->area + sizeof(x), a->area_bytes - sizeof(x)) != 0)
-		return false;
-	memcpy(&x, a->area, sizeof(x));
-	memcpy(&y, b->area, sizeof(y));
-	memcpy(x.magic, y.magic, sizeof(x.magic));
-	memcpy(x.salt, y.salt, sizeof(x.salt));
-	memcpy(x.checksum, y.checksum, sizeof(x.checksum));
-	x.offset_bytes = y.offset_bytes;
-	return !memcmp(&x, &y, sizeof(x));
-}
-
 static void choose(struct header_pair *p)
 {
 	const struct header_copy *a = &p->copy[COPY_PRIMARY], *b = &p->copy[COPY_SECONDARY];
@@ -62,7 +45,7 @@ static void choose(struct header_pair *p)
 		if (a->seqid != b->seqid)
 			p->rewrite = !p->use;
 		else
-			p->conflict = !same_content(a, b);
+			p->conflict = !luks_copy_same(a, b);
 		return;
 	}
 	if (a->state != COPY_OK && b->state != COPY_OK)
@@ -80,7 +63,7 @@ int luks_pair_read(const struct header_source *src, struct header_pair *ret, str
 	struct header_copy *a = &p.copy[COPY_PRIMARY];
 	int r;
 
-	r = luks_copy_read(src, COPY_PRIMARY, 0, a, e);
+	r = luks_copy_read(src, COPY_PRIMARY, 0, NULL, a, e);
 	if (r)
 		return r;
 	if (a->state == COPY_BAD && a->version == 1) {
@@ -88,7 +71,8 @@ int luks_pair_read(const struct header_source *src, struct header_pair *ret, str
 		return 0;
 	}
 	if (a->state == COPY_OK || a->state == COPY_OBSOLETE)
-		r = luks_copy_read(src, COPY_SECONDARY, a->area_bytes, &p.copy[COPY_SECONDARY], e);
+		r = luks_copy_read(src, COPY_SECONDARY, a->area_bytes, a, &p.copy[COPY_SECONDARY],
+				   e);
 	else
 		r = scan_secondary(src, &p.copy[COPY_SECONDARY], e);
 	if (r) {

@@ -116,7 +116,8 @@ int crypto_pbkdf_fill(struct crypto_kdf *kdf, const struct crypto_pbkdf_request 
 /**
  * struct crypto_kdf - where derivations run: arenas of memory that are used again, and admission by
  * a memory budget, first come first served, for all threads of the process and (lock file) for all
- * processes of the host. One a process; thread-safe.
+ * processes of the host; in the process no more at once than there are processors. One a process;
+ * thread-safe.
  */
 struct crypto_kdf_config {
 	uint64_t budget_bytes; /* 0 = no policy limit of the owner's; min() with cgroup memory.max
@@ -138,18 +139,29 @@ void crypto_kdf_free(struct crypto_kdf *kdf);
 
 /**
  * crypto_kdf_derive - fill key->data[0..key->cap) (key->len is set) from @pass and @salt. Blocks
- * until the budget admits it. -ENOMEM with a sentence where the costs alone exceed what may ever be
+ * until it is admitted. -ENOMEM with a sentence where the costs alone exceed what may ever be
  * used.
  */
 int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 		      const struct secret *pass, const void *salt, size_t salt_len,
 		      struct secret *key, struct err *e);
 
-/** crypto_kdf_derive_until - the same, for a key that may turn out not to be wanted: -ECANCELED
- * soon after *@stop is set, where crypto_kdf_can_stop says that this derivation can be stopped. */
-int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-			    const struct secret *pass, const void *salt, size_t salt_len,
-			    const _Atomic bool *stop, struct secret *key, struct err *e);
+/**
+ * struct crypto_wish - a key that may turn out not to be wanted. @stop: NULL, or -ECANCELED soon
+ * after it is set, where crypto_kdf_can_stop says that this derivation can be stopped. @if_free:
+ * -EBUSY where memory or a processor would have to be waited for, or not as much memory again would
+ * be left for others; PBKDF2 needs neither. @admitted: NULL, or called once it need no longer wait.
+ */
+struct crypto_wish {
+	const _Atomic bool *stop;
+	bool if_free;
+	void (*admitted)(void *arg);
+	void *arg;
+};
+/** crypto_kdf_derive_wish - crypto_kdf_derive for such a key. */
+int crypto_kdf_derive_wish(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+			   const struct secret *pass, const void *salt, size_t salt_len,
+			   const struct crypto_wish *wish, struct secret *key, struct err *e);
 bool crypto_kdf_can_stop(const struct crypto_pbkdf *p);
 
 /** crypto_pbkdf_cost - what a derivation costs, for comparison with another one: roughly its

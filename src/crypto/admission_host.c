@@ -49,9 +49,11 @@ int crypto_host_open(const char *dir)
 	return fd < 0 ? -errno : fd;
 }
 
-int crypto_host_queue(int fd)
+int crypto_host_queue(int fd, bool if_free)
 {
-	return set_lock(fd, F_OFD_SETLKW, F_WRLCK, TURNSTILE, 1);
+	int r = set_lock(fd, if_free ? F_OFD_SETLK : F_OFD_SETLKW, F_WRLCK, TURNSTILE, 1);
+
+	return if_free && (r == -EAGAIN || r == -EACCES) ? -EBUSY : r;
 }
 
 void crypto_host_pass(int fd)

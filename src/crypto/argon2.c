@@ -101,26 +101,28 @@ static struct argon2_block *last_of(const struct argon2_matrix *m, uint32_t lane
 	return m->blocks + (size_t)(lane + 1) * m->lane_blocks - 1;
 }
 
+static void wipe_last(const struct argon2_matrix *m)
+{
+	for (uint32_t lane = 0; lane < m->lanes; lane++)
+		explicit_bzero(last_of(m, lane), sizeof(struct argon2_block));
+}
+
 /* The key from the XOR of all lanes' last blocks, which are wiped: the rest is by now. */
 static void finish(const struct argon2_matrix *m, struct secret *key)
 {
 	struct argon2_block *sum = last_of(m, 0);
 	struct blake2b b;
 
-	for (uint32_t lane = 1; lane < m->lanes; lane++) {
-		struct argon2_block *last = last_of(m, lane);
-
+	for (uint32_t lane = 1; lane < m->lanes; lane++)
 		for (unsigned int i = 0; i < ARGON2_WORDS; i++)
-			sum->v[i] ^= last->v[i];
-		explicit_bzero(last, sizeof(*last));
-	}
+			sum->v[i] ^= last_of(m, lane)->v[i];
 	for (unsigned int i = 0; i < ARGON2_WORDS; i++)
 		sum->v[i] = htole64(sum->v[i]);
 	hash_begin(&b, key->cap);
 	crypto_blake2b_update(&b, sum->v, sizeof(*sum));
 	hash_on(&b, key->data, key->cap);
 	key->len = key->cap;
-	explicit_bzero(sum, sizeof(*sum));
+	wipe_last(m);
 }
 
 /* ---- who fills it ---- */
@@ -128,7 +130,8 @@ static void finish(const struct argon2_matrix *m, struct secret *key)
 struct job {
 	const struct argon2_core *core;
 	const struct argon2_matrix *m;
-	unsigned int step; /* lanes that a thread works on in turn: 1 or 2 */
+	unsigned int step;	   /* lanes that a thread works on in turn: 1 or 2 */
+	_Atomic uint64_t ended_at; /* the slice after which all leave */
 };
 
 static void fill_slice(const struct crypto_crew *c, unsigned int number, struct argon2_moment now)
@@ -142,7 +145,7 @@ static void fill_slice(const struct crypto_crew *c, unsigned int number, struct 
 	}
 }
 
-/* All but the last blocks. */
+/* All but the last blocks, which the key is made from. */
 static void wipe_lanes(const struct crypto_crew *c, unsigned int number)
 {
 	const struct argon2_matrix *m = ((const struct job *)c->arg)->m;
@@ -152,36 +155,57 @@ static void wipe_lanes(const struct crypto_crew *c, unsigned int number)
 			       (m->lane_blocks - 1) * sizeof(*m->blocks));
 }
 
+/* One of the threads decides for all whether to stop, before they meet, and names the slice: one
+ * that leaves the meeting late must not take the next decision for this one. */
 static void fill(struct crypto_crew *c, unsigned int number)
 {
-	const struct argon2_matrix *m = ((const struct job *)c->arg)->m;
-	struct argon2_moment now;
+	struct job *j = c->arg;
+	uint64_t slices = (uint64_t)j->m->passes * ARGON2_SLICES;
 
-	for (now.pass = 0; now.pass < m->passes; now.pass++) {
-		for (now.slice = 0; now.slice < ARGON2_SLICES; now.slice++) {
-			fill_slice(c, number, now);
-			crypto_crew_meet(c);
-		}
+	for (uint64_t i = 0; i < slices && j->ended_at >= i; i++) {
+		struct argon2_moment now = { (uint32_t)(i / ARGON2_SLICES), i % ARGON2_SLICES };
+
+		fill_slice(c, number, now);
+		if (number == 0 && j->m->stop && *j->m->stop)
+			j->ended_at = i;
+		crypto_crew_meet(c);
 	}
 	wipe_lanes(c, number);
 }
 
-static void fill_matrix(const struct argon2_core *core, unsigned int threads,
-			const struct argon2_matrix *m)
+/* Lanes that one thread works on in turn: two where there are fewer processors than lanes. */
+static unsigned int lanes_each(const struct crypto_pbkdf *p, unsigned int cpus)
 {
-	struct job j = { .core = core, .m = m, .step = 1 };
+	bool small = p->memory_kib / (ARGON2_SLICES * p->parallel) < SEGMENT_MIN_BLOCKS;
+
+	return p->parallel > 1 && (small || cpus < p->parallel) ? 2 : 1;
+}
+
+unsigned int crypto_argon2_threads(const struct crypto_pbkdf *p, unsigned int cpus)
+{
+	unsigned int step = lanes_each(p, cpus), most = (p->parallel + step - 1) / step;
+
+	if (p->memory_kib / (ARGON2_SLICES * p->parallel) < SEGMENT_MIN_BLOCKS)
+		return 1;
+	return cpus < most ? cpus : most;
+}
+
+/* false: stopped. */
+static bool fill_matrix(const struct argon2_core *core, unsigned int cpus,
+			const struct crypto_pbkdf *p, const struct argon2_matrix *m)
+{
+	struct job j = {
+		.core = core, .m = m, .step = lanes_each(p, cpus), .ended_at = UINT64_MAX
+	};
 	struct crypto_crew c = { .work = fill, .arg = &j };
 
-	if (m->segment_blocks < SEGMENT_MIN_BLOCKS)
-		threads = 1;
-	if (threads > m->lanes)
-		threads = m->lanes;
-	if (threads < m->lanes) {
-		j.step = 2;
-		if (threads > (m->lanes + 1) / 2)
-			threads = (m->lanes + 1) / 2;
-	}
-	crypto_crew_run(&c, threads);
+	crypto_crew_run(&c, crypto_argon2_threads(p, cpus));
+	return j.ended_at == UINT64_MAX;
+}
+
+bool crypto_argon2_can_stop(void)
+{
+	return true;
 }
 
 static int check(const struct crypto_pbkdf *p, const struct crypto_arena *arena,
@@ -201,7 +225,7 @@ static int check(const struct crypto_pbkdf *p, const struct crypto_arena *arena,
 	return 0;
 }
 
-int crypto_argon2_by(const struct argon2_core *core, unsigned int threads,
+int crypto_argon2_by(const struct argon2_core *core, unsigned int cpus,
 		     const struct crypto_pbkdf *p, struct crypto_arena *arena,
 		     const struct crypto_argon2_input *in, struct secret *key, struct err *e)
 {
@@ -217,17 +241,22 @@ int crypto_argon2_by(const struct argon2_core *core, unsigned int threads,
 		.segment_blocks = p->memory_kib / (ARGON2_SLICES * p->parallel),
 		.passes = p->iterations,
 		.type = p->type == CRYPTO_ARGON2I ? ARGON2_TYPE_I : ARGON2_TYPE_ID,
+		.stop = in->stop,
 	};
 	m.lane_blocks = m.segment_blocks * ARGON2_SLICES;
 	begin(&m, p->memory_kib, in, (uint32_t)key->cap);
-	fill_matrix(core, threads, &m);
-	finish(&m, key);
+	if (fill_matrix(core, cpus, p, &m)) {
+		finish(&m, key);
+	} else {
+		wipe_last(&m);
+		r = err_set(e, -ECANCELED, "the key is no longer wanted");
+	}
 	crypto_stack_wipe();
-	return 0;
+	return r;
 }
 
-int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
+int crypto_argon2(const struct crypto_pbkdf *p, unsigned int cpus, struct crypto_arena *arena,
 		  const struct crypto_argon2_input *in, struct secret *key, struct err *e)
 {
-	return crypto_argon2_by(crypto_argon2_best(), crypto_cpus(), p, arena, in, key, e);
+	return crypto_argon2_by(crypto_argon2_best(), cpus, p, arena, in, key, e);
 }

@@ -20,6 +20,7 @@ struct argon2_block {
 struct argon2_matrix {
 	struct argon2_block *blocks;
 	uint32_t lanes, lane_blocks, segment_blocks, passes, type;
+	const _Atomic bool *stop; /* NULL, or cores leave a segment soon after it is set */
 };
 
 /** Where in time: one slice of all lanes, between two points where the threads meet. */
@@ -53,7 +54,7 @@ struct crypto_argon2_input;
 struct secret;
 struct err;
 
-/** crypto_argon2_by - crypto_argon2 with a given core and at most @threads threads. */
-int crypto_argon2_by(const struct argon2_core *core, unsigned int threads,
+/** crypto_argon2_by - crypto_argon2 with a given core. */
+int crypto_argon2_by(const struct argon2_core *core, unsigned int cpus,
 		     const struct crypto_pbkdf *p, struct crypto_arena *arena,
 		     const struct crypto_argon2_input *in, struct secret *key, struct err *e);

@@ -46,7 +46,18 @@ static uint8_t *bytes_of(const void *p)
 	return (uint8_t *)(uintptr_t)p;
 }
 
-int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
+/* The library starts a thread a lane, whatever there is. */
+unsigned int crypto_argon2_threads(const struct crypto_pbkdf *p, unsigned int cpus)
+{
+	return cpus < p->parallel ? cpus : p->parallel;
+}
+
+bool crypto_argon2_can_stop(void)
+{
+	return false;
+}
+
+int crypto_argon2(const struct crypto_pbkdf *p, unsigned int cpus, struct crypto_arena *arena,
 		  const struct crypto_argon2_input *in, struct secret *key, struct err *e)
 {
 	argon2_context ctx = {
@@ -72,6 +83,7 @@ int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
 	};
 	int rc;
 
+	(void)cpus;
 	if (in->pass->len > UINT32_MAX || key->cap > UINT32_MAX || in->salt.len > UINT32_MAX)
 		return err_set(e, -EINVAL, "passphrase, key or salt is too long for argon2");
 	arena_to_lend = arena;

@@ -181,21 +181,37 @@ static struct argon2_place argon2_place_of(const struct argon2_matrix *m, struct
 	return p;
 }
 
+/* Up to where to go before the next look at whether the key is still wanted: a few hundred
+ * microseconds. */
+#define ARGON2_STRETCH_BLOCKS 1024
+
+ARGON2_INLINE uint32_t argon2_next_stop(const struct argon2_matrix *m, uint32_t index)
+{
+	if (m->stop && *m->stop)
+		return 0;
+	return m->segment_blocks - index > ARGON2_STRETCH_BLOCKS ? index + ARGON2_STRETCH_BLOCKS
+								 : m->segment_blocks;
+}
+
 ARGON2_TARGET static void argon2_fill(const struct argon2_matrix *m, struct argon2_moment now,
 				      uint32_t lane, unsigned int n)
 {
 	struct argon2_place place = argon2_place_of(m, now);
 	struct argon2_walk a, b;
+	uint32_t end;
 
 	argon2_begin(&a, &place, lane);
 	if (n == 1) {
-		while (a.index < m->segment_blocks)
-			argon2_walk_on(&a, now.pass > 0);
+		while (a.index < (end = argon2_next_stop(m, a.index)))
+			while (a.index < end)
+				argon2_walk_on(&a, now.pass > 0);
 		return;
 	}
 	argon2_begin(&b, &place, lane + 1);
-	while (a.index < m->segment_blocks) {
-		argon2_walk_on(&a, now.pass > 0);
-		argon2_walk_on(&b, now.pass > 0);
+	while (a.index < (end = argon2_next_stop(m, a.index))) {
+		while (a.index < end) {
+			argon2_walk_on(&a, now.pass > 0);
+			argon2_walk_on(&b, now.pass > 0);
+		}
 	}
 }

@@ -129,12 +129,18 @@ void crypto_arena_free(struct crypto_arena *a);
 struct crypto_argon2_input {
 	const struct secret *pass;
 	struct crypto_iov salt, secret, ad;
+	const _Atomic bool *stop; /* as PBKDF2's */
 };
-/** crypto_argon2 - argon2i or argon2id, version 0x13, in @arena; fills key to its capacity. */
-int crypto_argon2(const struct crypto_pbkdf *p, struct crypto_arena *arena,
+/** crypto_argon2_threads - how many of @cpus processors a derivation uses. */
+unsigned int crypto_argon2_threads(const struct crypto_pbkdf *p, unsigned int cpus);
+/** crypto_argon2_can_stop - does crypto_argon2 ever look at in->stop? */
+bool crypto_argon2_can_stop(void);
+/** crypto_argon2 - argon2i or argon2id, version 0x13, in @arena on @cpus processors; fills key to
+ * its capacity. -ECANCELED within a millisecond of in->stop, and the time that wiping takes. */
+int crypto_argon2(const struct crypto_pbkdf *p, unsigned int cpus, struct crypto_arena *arena,
 		  const struct crypto_argon2_input *in, struct secret *key, struct err *e);
 
-/* ---- memory of the machine ---- */
+/* ---- the machine ---- */
 
 struct crypto_memory {
 	uint64_t total_bytes, available_bytes; /* of the host */
@@ -144,6 +150,9 @@ struct crypto_memory {
 };
 /** crypto_memory_read - from the proc and sys below @root ("" = the machine's own). */
 int crypto_memory_read(const char *root, struct crypto_memory *ret, struct err *e);
+/** crypto_cpus_read - how many processors this thread may run on, and its control groups have time
+ * for: 1 or more. */
+unsigned int crypto_cpus_read(const char *root);
 
 /* ---- policy ---- */
 

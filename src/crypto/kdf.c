@@ -116,34 +116,31 @@ void crypto_kdf_free(struct crypto_kdf *kdf)
 }
 
 static int derive_argon2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-			 const struct secret *pass, const void *salt, size_t salt_len,
+			 const struct crypto_argon2_input *in, const struct crypto_wish *wish,
 			 struct secret *key, struct err *e)
 {
-	struct crypto_argon2_input in = { .pass = pass, .salt = { salt, salt_len } };
 	struct crypto_grant g;
 	int r;
 
-	if (key->cap < ARGON2_KEY_MIN_BYTES || salt_len < ARGON2_SALT_MIN_BYTES)
+	if (key->cap < ARGON2_KEY_MIN_BYTES || in->salt.len < ARGON2_SALT_MIN_BYTES)
 		return err_set(e, -EINVAL, "argon2 needs %d bytes of salt and makes %d of key",
 			       ARGON2_SALT_MIN_BYTES, ARGON2_KEY_MIN_BYTES);
-	r = crypto_admission_enter(kdf, (size_t)p->memory_kib * KIB, &g, e);
+	r = crypto_admission_enter(kdf, p, wish->if_free, &g, e);
 	if (r)
 		return r;
-	r = crypto_argon2(p, g.arena, &in, key, e);
+	if (wish->admitted)
+		wish->admitted(wish->arg);
+	r = crypto_argon2(p, g.cpus, g.arena, in, key, e);
 	crypto_admission_leave(kdf, &g);
 	return r;
 }
 
 static int derive_pbkdf2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-			 const struct secret *pass, const void *salt, size_t salt_len,
-			 const _Atomic bool *stop, struct secret *key, struct err *e)
+			 const struct crypto_pbkdf2_input *in, struct secret *key, struct err *e)
 {
-	const struct crypto_pbkdf2_input in = {
-		.pass = pass, .salt = { salt, salt_len }, .iterations = p->iterations, .stop = stop
-	};
 	int r;
 
-	r = crypto_pbkdf2_run(p->hash, &in, key->data, key->cap, e);
+	r = crypto_pbkdf2_run(p->hash, in, key->data, key->cap, e);
 	if (r)
 		return r;
 	key->len = key->cap;
@@ -155,7 +152,8 @@ static int derive_pbkdf2(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 
 bool crypto_kdf_can_stop(const struct crypto_pbkdf *p)
 {
-	return p->type == CRYPTO_PBKDF2 && crypto_sha_find(p->hash);
+	return p->type == CRYPTO_PBKDF2 ? crypto_sha_find(p->hash) != NULL
+					: crypto_argon2_can_stop();
 }
 
 /* Measured on one processor of today; only their order matters. */
@@ -182,12 +180,14 @@ int crypto_kdf_derive(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
 		      const struct secret *pass, const void *salt, size_t salt_len,
 		      struct secret *key, struct err *e)
 {
-	return crypto_kdf_derive_until(kdf, p, pass, salt, salt_len, NULL, key, e);
+	const struct crypto_wish wish = { 0 };
+
+	return crypto_kdf_derive_wish(kdf, p, pass, salt, salt_len, &wish, key, e);
 }
 
-int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-			    const struct secret *pass, const void *salt, size_t salt_len,
-			    const _Atomic bool *stop, struct secret *key, struct err *e)
+int crypto_kdf_derive_wish(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+			   const struct secret *pass, const void *salt, size_t salt_len,
+			   const struct crypto_wish *wish, struct secret *key, struct err *e)
 {
 	double from = kdf->derived ? base_now() : 0;
 	int r;
@@ -196,9 +196,18 @@ int crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p
 	if (r)
 		return r;
 	if (p->type == CRYPTO_PBKDF2)
-		r = derive_pbkdf2(kdf, p, pass, salt, salt_len, stop, key, e);
+		r = derive_pbkdf2(kdf, p,
+				  &(struct crypto_pbkdf2_input){ .pass = pass,
+								 .salt = { salt, salt_len },
+								 .iterations = p->iterations,
+								 .stop = wish->stop },
+				  key, e);
 	else
-		r = derive_argon2(kdf, p, pass, salt, salt_len, key, e);
+		r = derive_argon2(kdf, p,
+				  &(struct crypto_argon2_input){ .pass = pass,
+								 .salt = { salt, salt_len },
+								 .stop = wish->stop },
+				  wish, key, e);
 	if (!r && kdf->derived)
 		kdf->derived(kdf->arg, base_now() - from);
 	return r;

@@ -27,6 +27,7 @@ struct crypto_kdf {
 	struct crypto_arena *idle;
 	uint64_t idle_bytes, idle_count, limit_bytes; /* the limit that the last admission saw */
 	uint64_t in_use_bytes, peak_bytes, waiting, derivations;
+	unsigned int in_use_cpus;
 };
 
 /** crypto_kdf_new_at - crypto_kdf_new with proc and sys below @root. */
@@ -37,15 +38,19 @@ int crypto_kdf_new_at(const char *root, const struct crypto_kdf_config *c, struc
 struct crypto_grant {
 	struct crypto_arena *arena;
 	uint64_t bytes;
-	int host_fd; /* -1: not known to the host */
+	unsigned int cpus;    /* that there are for this process */
+	unsigned int threads; /* of them in use by this derivation */
+	int host_fd;	      /* -1: not known to the host */
 };
 
 /**
- * crypto_admission_enter - wait until @bytes may be used, first come first served, and get an arena
- * of that size whose pages are all there. -ENOMEM where they can never be had.
+ * crypto_admission_enter - wait until the derivation's memory may be used and a processor is free,
+ * first come first served, and get an arena of that size whose pages are all there. -ENOMEM where
+ * they can never be had. @if_free: -EBUSY instead of waiting, or of taking more than half of what
+ * there is.
  */
-int crypto_admission_enter(struct crypto_kdf *kdf, size_t bytes, struct crypto_grant *ret,
-			   struct err *e);
+int crypto_admission_enter(struct crypto_kdf *kdf, const struct crypto_pbkdf *p, bool if_free,
+			   struct crypto_grant *ret, struct err *e);
 /** crypto_admission_leave - give everything back and let the next one in. */
 void crypto_admission_leave(struct crypto_kdf *kdf, struct crypto_grant *g);
 
@@ -54,6 +59,7 @@ struct crypto_limits {
 	uint64_t hard_bytes;  /* the sum of all derivations may never be more */
 	char hard_name[256];  /* which limit that is, for the sentence */
 	uint64_t spare_bytes; /* what may be touched in addition just now */
+	unsigned int cpus;
 };
 int crypto_limits_read(const struct crypto_kdf *kdf, struct crypto_limits *ret, struct err *e);
 
@@ -67,8 +73,9 @@ struct crypto_host {
 };
 /** crypto_host_open - the lock file in @dir, made where it isn't there. A descriptor, or -errno. */
 int crypto_host_open(const char *dir);
-/** crypto_host_queue - wait for the turnstile: one of all waiting processes is at the head. */
-int crypto_host_queue(int fd);
+/** crypto_host_queue - wait for the turnstile: one of all waiting processes is at the head.
+ * @if_free: -EBUSY where another one is. */
+int crypto_host_queue(int fd, bool if_free);
 /** crypto_host_look - who holds what; only who has the turnstile gets an answer that stays true
  * upward. */
 int crypto_host_look(int fd, struct crypto_host *ret);

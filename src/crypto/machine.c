@@ -1,30 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 // How much memory there is, and how much is left: /proc/meminfo, and the memory control groups of
-// both versions up to the root. How many processors are idle.
+// both versions up to the root. How many processors may be used, and how many are idle.
+#include "crew.h"
 #include "internal.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 
 #define FILE_MAX_BYTES (64 * 1024)
 #define PATH_MAX_BYTES 4096 /* the kernel opens no longer one */
 #define UNLIMITED_BYTES (1ull << 60) /* version 1 writes "no limit" as the biggest page count */
 
-/* Where a version keeps what we read, and what its memory.stat calls the page cache. */
-struct cgroup_version {
-	const char *mounts[2];
+/* Version 1 has a hierarchy for each controller, version 2 one for all. */
+static const char *const v2_mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified", NULL };
+static const char *const v1_memory_mounts[] = { "/sys/fs/cgroup/memory", NULL };
+static const char *const v1_cpu_mounts[] = { "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct",
+					     NULL };
+
+/* What a version calls what we read, the page cache in its memory.stat among it. */
+struct memory_files {
 	const char *max_file, *current_file;
 	const char *cache_names[2];
 };
-static const struct cgroup_version cgroup_v2 = {
-	{ "/sys/fs/cgroup", "/sys/fs/cgroup/unified" },
+static const struct memory_files v2_memory = {
 	"memory.max",
 	"memory.current",
 	{ "inactive_file ", "active_file " },
 };
-static const struct cgroup_version cgroup_v1 = {
-	{ "/sys/fs/cgroup/memory", NULL },
+static const struct memory_files v1_memory = {
 	"memory.limit_in_bytes",
 	"memory.usage_in_bytes",
 	{ "total_inactive_file ", "total_active_file " },
@@ -88,7 +91,7 @@ static uint64_t read_limit(const char *dir, const char *name, char *path, size_t
 }
 
 /* Page cache that the group is charged for: the kernel drops it before it runs out. */
-static uint64_t read_cache_bytes(const struct cgroup_version *v, const char *dir)
+static uint64_t read_cache_bytes(const struct memory_files *v, const char *dir)
 {
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX_BYTES];
@@ -103,7 +106,7 @@ static uint64_t read_cache_bytes(const struct cgroup_version *v, const char *dir
 	return sum;
 }
 
-static void look_at_group(const struct cgroup_version *v, const char *dir, struct crypto_memory *m)
+static void look_at_memory(const struct memory_files *v, const char *dir, struct crypto_memory *m)
 {
 	char path[PATH_MAX_BYTES], unused[PATH_MAX_BYTES];
 	uint64_t max = read_limit(dir, v->max_file, path, sizeof(path)), used, cache, left;
@@ -125,20 +128,30 @@ static void look_at_group(const struct cgroup_version *v, const char *dir, struc
 		m->cgroup_available_bytes = left;
 }
 
+static void look_at_v2_memory(const char *dir, void *arg)
+{
+	look_at_memory(&v2_memory, dir, arg);
+}
+
+static void look_at_v1_memory(const char *dir, void *arg)
+{
+	look_at_memory(&v1_memory, dir, arg);
+}
+
 /*
  * From the group up to the mount's root. In a container without a cgroup namespace the path is the
  * host's and the mount shows our own group only: then the lower levels don't exist, and the mount's
  * root is ours.
  */
-static void walk_groups(const struct cgroup_version *v, const char *root, const char *group,
-			struct crypto_memory *m)
+static void walk_groups(const char *const *mounts, const char *root, const char *group,
+			void (*look)(const char *dir, void *arg), void *arg)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(v->mounts) && v->mounts[i]; i++) {
+	for (; *mounts; mounts++) {
 		char dir[PATH_MAX_BYTES - 64];
 		size_t base;
 		int n;
 
-		n = snprintf(dir, sizeof(dir), "%s%s", root, v->mounts[i]);
+		n = snprintf(dir, sizeof(dir), "%s%s", root, *mounts);
 		if (n < 0 || (size_t)n >= sizeof(dir))
 			continue;
 		base = (size_t)n;
@@ -148,7 +161,7 @@ static void walk_groups(const struct cgroup_version *v, const char *root, const 
 		for (;;) {
 			char *slash;
 
-			look_at_group(v, dir, m);
+			look(dir, arg);
 			slash = strrchr(dir + base, '/');
 			if (!slash)
 				break;
@@ -157,11 +170,13 @@ static void walk_groups(const struct cgroup_version *v, const char *root, const 
 	}
 }
 
-/* "memory" as a whole word in a comma-separated list that ends at ':'. */
-static bool lists_memory(const char *controllers)
+/* @name as a whole word in a comma-separated list that ends at ':'. */
+static bool lists(const char *controllers, const char *name)
 {
+	size_t len = strlen(name);
+
 	for (const char *p = controllers; *p && *p != ':'; p++) {
-		if (!strncmp(p, "memory", 6) && (p[6] == ',' || p[6] == ':'))
+		if (!strncmp(p, name, len) && (p[len] == ',' || p[len] == ':'))
 			return true;
 		p += strcspn(p, ",:");
 		if (*p != ',')
@@ -170,31 +185,47 @@ static bool lists_memory(const char *controllers)
 	return false;
 }
 
-int crypto_memory_read(const char *root, struct crypto_memory *ret, struct err *e)
+/* Where to look for one controller's limits. */
+struct controller {
+	const char *name;
+	const char *const *v1_mounts;
+	void (*look_v1)(const char *dir, void *arg), (*look_v2)(const char *dir, void *arg);
+};
+
+/* All groups that this process is in, up to the root. */
+static void read_groups(const char *root, const struct controller *c, void *arg)
 {
-	struct crypto_memory m = { .cgroup_max_bytes = UINT64_MAX,
-				   .cgroup_available_bytes = UINT64_MAX };
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX_BYTES], *line, *save = NULL;
+
+	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+	if (io_read_file(path, FILE_MAX_BYTES, &text, NULL))
+		return;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *controllers = strchr(line, ':'), *group;
+
+		group = controllers ? strchr(controllers + 1, ':') : NULL;
+		if (!group)
+			continue;
+		if (!strncmp(line, "0::", 3))
+			walk_groups(v2_mounts, root, group + 1, c->look_v2, arg);
+		else if (lists(controllers + 1, c->name))
+			walk_groups(c->v1_mounts, root, group + 1, c->look_v1, arg);
+	}
+}
+
+int crypto_memory_read(const char *root, struct crypto_memory *ret, struct err *e)
+{
+	static const struct controller memory = { "memory", v1_memory_mounts, look_at_v1_memory,
+						  look_at_v2_memory };
+	struct crypto_memory m = { .cgroup_max_bytes = UINT64_MAX,
+				   .cgroup_available_bytes = UINT64_MAX };
 	int r;
 
 	r = read_meminfo(root, &m, e);
 	if (r)
 		return r;
-	snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
-	if (!io_read_file(path, FILE_MAX_BYTES, &text, NULL)) {
-		for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-			char *controllers = strchr(line, ':'), *group;
-
-			group = controllers ? strchr(controllers + 1, ':') : NULL;
-			if (!group)
-				continue;
-			if (!strncmp(line, "0::", 3))
-				walk_groups(&cgroup_v2, root, group + 1, &m);
-			else if (lists_memory(controllers + 1))
-				walk_groups(&cgroup_v1, root, group + 1, &m);
-		}
-	}
+	read_groups(root, &memory, &m);
 	*ret = m;
 	return 0;
 }
@@ -212,6 +243,54 @@ int crypto_machine_memory(uint64_t *ret_total_bytes, uint64_t *ret_available_byt
 				       ? m.available_bytes
 				       : m.cgroup_available_bytes;
 	return 0;
+}
+
+/* ---- processors ---- */
+
+/* A group's processor time in a period, over that period: what is more would only be throttled. */
+static void lower_cpus(uint64_t quota, uint64_t period, unsigned int *cpus)
+{
+	uint64_t n = period ? quota / period + (quota % period != 0) : UINT64_MAX;
+
+	if (n < *cpus)
+		*cpus = n ? (unsigned int)n : 1;
+}
+
+/* "QUOTA PERIOD", or "max PERIOD". */
+static void look_at_v2_cpus(const char *dir, void *arg)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[PATH_MAX_BYTES], *blank;
+	uint64_t quota, period;
+
+	snprintf(path, sizeof(path), "%s/cpu.max", dir);
+	if (io_read_file(path, FILE_MAX_BYTES, &text, NULL))
+		return;
+	blank = strchr(text, ' ');
+	if (blank && leading_number(text, &quota) && leading_number(blank, &period))
+		lower_cpus(quota, period, arg);
+}
+
+/* No limit is -1 here. */
+static void look_at_v1_cpus(const char *dir, void *arg)
+{
+	char unused[PATH_MAX_BYTES];
+	uint64_t quota = read_limit(dir, "cpu.cfs_quota_us", unused, sizeof(unused));
+	uint64_t period = read_limit(dir, "cpu.cfs_period_us", unused, sizeof(unused));
+
+	if (quota != UINT64_MAX && period != UINT64_MAX)
+		lower_cpus(quota, period, arg);
+}
+
+unsigned int crypto_cpus_read(const char *root)
+{
+	static const struct controller cpu = { "cpu", v1_cpu_mounts, look_at_v1_cpus,
+					       look_at_v2_cpus };
+	unsigned int cpus = crypto_cpus();
+
+	if (cpus > 1)
+		read_groups(root, &cpu, &cpus);
+	return cpus;
 }
 
 /* The fourth field: how many threads run or could, the one that asks included. */
@@ -233,12 +312,10 @@ static unsigned int running_threads(void)
 
 unsigned int crypto_machine_free_cpus(void)
 {
-	unsigned int usable, running;
-	cpu_set_t set;
+	unsigned int usable = crypto_cpus_read(""), running;
 
-	if (sched_getaffinity(0, sizeof(set), &set))
+	if (usable == 1)
 		return 1;
-	usable = (unsigned int)CPU_COUNT(&set);
 	running = running_threads();
 	return usable > running ? usable - running + 1 : 1;
 }

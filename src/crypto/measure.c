@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Costs by measurement, where the user asked for a time: memory is grown first, then iterations.
-#include "crew.h"
 #include "internal.h"
 
 #include <math.h>
@@ -40,11 +39,12 @@ struct sample {
 static int sample_ms(struct crypto_kdf *kdf, const struct crypto_pbkdf *p, struct sample *s,
 		     double *ret_ms, struct err *e)
 {
-	double threads = p->parallel ? p->parallel : 1, wall, cpu;
+	unsigned int threads = 1;
+	double wall, cpu;
 	int r;
 
-	if (threads > crypto_cpus())
-		threads = crypto_cpus();
+	if (p->type != CRYPTO_PBKDF2)
+		threads = crypto_argon2_threads(p, crypto_cpus_read(""));
 	wall = timespec_ms(CLOCK_MONOTONIC);
 	cpu = timespec_ms(CLOCK_PROCESS_CPUTIME_ID);
 	r = crypto_kdf_derive(kdf, p, s->pass, s->salt, sizeof(s->salt), s->key, e);

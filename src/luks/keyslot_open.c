@@ -55,7 +55,7 @@ static int check_slot(const struct luks_keyslot *k, const struct luks_unlock *u,
 /* The area's content in the clear. */
 static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 			const struct luks_keyslot *k, const struct luks_unlock *u,
-			const _Atomic bool *stop, struct secret **ret, struct err *e)
+			const struct crypto_wish *wish, struct secret **ret, struct err *e)
 {
 	_cleanup_secret_ struct secret *area_key = NULL, *area = NULL;
 	struct crypto_cipher c;
@@ -65,8 +65,8 @@ static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 	if (!r)
 		r = secret_new(k->area_key_bytes, &area_key, e);
 	if (!r)
-		r = crypto_kdf_derive_until(kdf, &k->kdf, u->passphrase, k->salt, k->salt_len, stop,
-					    area_key, e);
+		r = crypto_kdf_derive_wish(kdf, &k->kdf, u->passphrase, k->salt, k->salt_len, wish,
+					   area_key, e);
 	if (!r)
 		r = luks_area_read(io, k->area_offset_bytes, luks_material_bytes(k->key_bytes),
 				   &area, e);
@@ -81,12 +81,12 @@ static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 
 static int open_slot(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_keyslot *k,
 		     const struct luks_digest *d, const struct luks_unlock *u,
-		     const _Atomic bool *stop, struct secret **ret_key, struct err *e)
+		     const struct crypto_wish *wish, struct secret **ret_key, struct err *e)
 {
 	_cleanup_secret_ struct secret *area = NULL, *key = NULL;
 	int r;
 
-	r = decrypt_area(io, kdf, k, u, stop, &area, e);
+	r = decrypt_area(io, kdf, k, u, wish, &area, e);
 	if (!r)
 		r = secret_new(k->key_bytes + CRYPTO_HASH_MAX_BYTES, &key, e); /* merged in place */
 	if (!r)
@@ -128,7 +128,7 @@ static int check_segment(const struct luks_header *h, const struct luks_keyslot 
 
 int luks_try_keyslot(const struct luks_io *io, const struct luks_header *h, struct crypto_kdf *kdf,
 		     const struct luks_keyslot *k, const struct luks_unlock *u, int segment,
-		     const _Atomic bool *stop, struct secret **ret_key, struct err *e)
+		     const struct crypto_wish *wish, struct secret **ret_key, struct err *e)
 {
 	const struct luks_digest *d = luks_wanted_digest(h, k, u, segment);
 	int r;
@@ -140,7 +140,7 @@ int luks_try_keyslot(const struct luks_io *io, const struct luks_header *h, stru
 		return err_wrap(e, r, "keyslot %u", k->id);
 	r = check_segment(h, k, u, segment, e);
 	if (!r)
-		r = open_slot(io, kdf, k, d, u, stop, ret_key, e);
+		r = open_slot(io, kdf, k, d, u, wish, ret_key, e);
 	return r;
 }
 
@@ -150,6 +150,7 @@ int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
 {
 	const struct luks_segment *s = luks_default_segment(h);
 	int segment = u->segment != LUKS_ANY ? u->segment : s ? (int)s->id : LUKS_ANY;
+	const struct crypto_wish wish = { 0 };
 	const struct luks_keyslot *k;
 	int r;
 
@@ -160,7 +161,7 @@ int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
 	k = luks_find_keyslot(h, u->keyslot);
 	if (!k)
 		return err_set(e, -ENOENT, "No usable keyslot is available.");
-	r = luks_try_keyslot(io, h, kdf, k, u, segment, NULL, ret_key, e);
+	r = luks_try_keyslot(io, h, kdf, k, u, segment, &wish, ret_key, e);
 	if (r == -EPERM)
 		return err_set(e, -EPERM, "No key available with this passphrase.");
 	if (!r)

@@ -7,8 +7,10 @@
 
 struct attempt {
 	const struct luks_keyslot *keyslot;
+	struct search *search;
 	double cost;
 	_Atomic bool stop;
+	bool admitted, ended;
 	int r;
 	struct secret *key;
 	struct err e;
@@ -24,8 +26,8 @@ struct search {
 	size_t n;
 
 	pthread_mutex_t lock; /* over all that follows, and the results */
-	pthread_cond_t ended;
-	size_t next, n_ended;
+	pthread_cond_t changed;
+	size_t next;
 	size_t last; /* the first attempt that ends the search, as far as is known; n: none */
 };
 
@@ -41,7 +43,7 @@ static void collect(struct search *s)
 {
 	for (size_t i = 0; i < s->h->n_keyslots; i++) {
 		const struct luks_keyslot *k = &s->h->keyslots[i];
-		struct attempt a = { .keyslot = k };
+		struct attempt a = { .keyslot = k, .search = s };
 		size_t at = s->n;
 
 		if ((int)k->priority < LUKS_PRIORITY_NORMAL ||
@@ -56,15 +58,58 @@ static void collect(struct search *s)
 }
 
 /* Only a wrong passphrase lets the search go on. */
-static void note_result(struct search *s, size_t i)
+static void note_result(struct search *s, size_t i, int r)
 {
-	s->n_ended++;
-	if (s->a[i].r != -EPERM && s->a[i].r != -ENOENT && i < s->last) {
+	s->a[i].r = r;
+	s->a[i].ended = true;
+	if (r != -EPERM && r != -ENOENT && i < s->last) {
 		s->last = i;
 		for (size_t later = i + 1; later < s->n; later++)
 			s->a[later].stop = true;
 	}
-	pthread_cond_broadcast(&s->ended);
+	pthread_cond_broadcast(&s->changed);
+}
+
+static void note_admitted(void *arg)
+{
+	struct attempt *a = arg;
+
+	pthread_mutex_lock(&a->search->lock);
+	a->admitted = true;
+	pthread_cond_broadcast(&a->search->changed);
+	pthread_mutex_unlock(&a->search->lock);
+}
+
+static bool needs_memory(const struct attempt *a)
+{
+	return a->keyslot->kdf.type != CRYPTO_PBKDF2;
+}
+
+static bool all_before_ended(const struct search *s, size_t i)
+{
+	while (i && s->a[i - 1].ended)
+		i--;
+	return i == 0;
+}
+
+/* Those before need nothing any more that @i could take from them. */
+static bool all_before_admitted(const struct search *s, size_t i)
+{
+	for (; i; i--) {
+		const struct attempt *a = &s->a[i - 1];
+
+		if (needs_memory(a) && !a->admitted && !a->ended)
+			return false;
+	}
+	return true;
+}
+
+/* With the lock held. false: the search has ended before @i. */
+static bool wait_until(struct search *s, size_t i, bool (*ready)(const struct search *s, size_t i))
+{
+	while (!ready(s, i) && s->last > i)
+		pthread_cond_wait(&s->changed, &s->lock);
+	return s->last >= i;
 }
 
 /* With the lock held: the next attempt to make, or n. One that can't be stopped waits for its turn,
@@ -72,16 +117,34 @@ static void note_result(struct search *s, size_t i)
 static size_t take(struct search *s)
 {
 	size_t i = s->next;
+	bool go = true;
 
 	if (i >= s->n)
 		return s->n;
 	s->next++;
 	if (!crypto_kdf_can_stop(&s->a[i].keyslot->kdf))
-		while (s->n_ended < i && s->last > i)
-			pthread_cond_wait(&s->ended, &s->lock);
-	return s->last < i ? s->n : i;
+		go = wait_until(s, i, all_before_ended);
+	else if (needs_memory(&s->a[i]))
+		go = wait_until(s, i, all_before_admitted);
+	return go && s->last >= i ? i : s->n;
 }
 
+static int try_unlocked(struct search *s, size_t i, bool if_free)
+{
+	struct attempt *a = &s->a[i];
+	const struct crypto_wish wish = {
+		.stop = &a->stop, .if_free = if_free, .admitted = note_admitted, .arg = a
+	};
+	int r;
+
+	pthread_mutex_unlock(&s->lock);
+	r = luks_try_keyslot(s->io, s->h, s->kdf, a->keyslot, s->u, s->segment, &wish, &a->key,
+			     &a->e);
+	pthread_mutex_lock(&s->lock);
+	return r;
+}
+
+/* Before its turn it takes only what is free; where that isn't enough it waits for its turn. */
 static void *work(void *arg)
 {
 	struct search *s = arg;
@@ -89,13 +152,13 @@ static void *work(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	while ((i = take(s)) < s->n) {
-		struct attempt *a = &s->a[i];
+		bool early = !all_before_ended(s, i);
+		int r = try_unlocked(s, i, early);
 
-		pthread_mutex_unlock(&s->lock);
-		a->r = luks_try_keyslot(s->io, s->h, s->kdf, a->keyslot, s->u, s->segment, &a->stop,
-					&a->key, &a->e);
-		pthread_mutex_lock(&s->lock);
-		note_result(s, i);
+		if (early && r == -EBUSY)
+			r = wait_until(s, i, all_before_ended) ? try_unlocked(s, i, false)
+							       : -ECANCELED;
+		note_result(s, i, r);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
@@ -154,7 +217,7 @@ int luks_search_keyslots(const struct luks_io *io, const struct luks_header *h,
 	if (!s.a)
 		return err_set(e, -ENOMEM, "no memory for a search of keyslots");
 	pthread_mutex_init(&s.lock, NULL);
-	pthread_cond_init(&s.ended, NULL);
+	pthread_cond_init(&s.changed, NULL);
 	collect(&s);
 	s.last = s.n;
 	run(&s);
@@ -162,7 +225,7 @@ int luks_search_keyslots(const struct luks_io *io, const struct luks_header *h,
 	for (size_t i = 0; i < s.n; i++)
 		secret_free(s.a[i].key);
 	free(s.a);
-	pthread_cond_destroy(&s.ended);
+	pthread_cond_destroy(&s.changed);
 	pthread_mutex_destroy(&s.lock);
 	return r;
 }

@@ -25,10 +25,11 @@ static inline uint64_t luks_material_bytes(uint32_t key_bytes)
 const struct luks_digest *luks_wanted_digest(const struct luks_header *h,
 					     const struct luks_keyslot *k,
 					     const struct luks_unlock *u, int segment);
-/** luks_try_keyslot - open this keyslot. -EPERM: not by this passphrase. -ECANCELED: *@stop. */
+/** luks_try_keyslot - open this keyslot. -EPERM: not by this passphrase. -ECANCELED,
+ * -EBUSY: by @wish. */
 int luks_try_keyslot(const struct luks_io *io, const struct luks_header *h, struct crypto_kdf *kdf,
 		     const struct luks_keyslot *k, const struct luks_unlock *u, int segment,
-		     const _Atomic bool *stop, struct secret **ret_key, struct err *e);
+		     const struct crypto_wish *wish, struct secret **ret_key, struct err *e);
 /** luks_search_keyslots - try all that are meant; luks_unlock_keyslot says how. */
 int luks_search_keyslots(const struct luks_io *io, const struct luks_header *h,
 			 struct crypto_kdf *kdf, const struct luks_unlock *u, int segment,

@@ -22,12 +22,12 @@ static void limits_by_name(void)
 	CHECK_INT(crypto_limits_read(kdf, &l, NULL), 0);
 	CHECK_INT(l.hard_bytes, (256 - 16) * MIB);
 	CHECK_INT(l.spare_bytes, (192 - 12) * MIB);
-	CHECK_INT(crypto_admission_enter(kdf, 256 * MIB, &g, &e), -ENOMEM);
+	CHECK_INT(enter(kdf, 256 * MIB, &g, &e), -ENOMEM);
 	CHECK_CONTAINS(e.text, "needs 262144 KiB of memory, but only 245760 KiB");
 	CHECK_CONTAINS(e.text, "/pod/memory.max");
 	crypto_kdf_free(kdf);
 	kdf = new_kdf(100 * MIB, NULL);
-	CHECK_INT(crypto_admission_enter(kdf, 101 * MIB, &g, &e), -ENOMEM);
+	CHECK_INT(enter(kdf, 101 * MIB, &g, &e), -ENOMEM);
 	CHECK_CONTAINS(e.text, "needs 104448 KiB of memory, but only 102400 KiB");
 	CHECK_CONTAINS(e.text, "configured budget");
 	CHECK_INT(waiting(kdf), 0);
@@ -56,10 +56,10 @@ static void short_of_memory(void)
 		begin();
 		kdf = new_kdf(0, with_file ? lock_dir : NULL);
 		tree_meminfo(&t, 8192, 9);
-		CHECK_INT(crypto_admission_enter(kdf, 8 * MIB, &g, &e), -ENOMEM);
+		CHECK_INT(enter(kdf, 8 * MIB, &g, &e), -ENOMEM);
 		CHECK_CONTAINS(e.text, "8192 KiB of memory, but only 7168 KiB");
 		CHECK_CONTAINS(e.text, "available just now");
-		REQUIRE(!crypto_admission_enter(kdf, 4 * MIB, &g, &e));
+		REQUIRE(!enter(kdf, 4 * MIB, &g, &e));
 		w.kdf = kdf;
 		w.admitted = false;
 		REQUIRE(!pthread_create(&w.id, NULL, enter_and_leave, &w));
@@ -88,11 +88,11 @@ static void more_than_available(void)
 	begin();
 	REQUIRE(!crypto_kdf_new_at(t.root, &c, &w.kdf, NULL));
 	tree_meminfo(&t, 64, 9);
-	REQUIRE(!crypto_admission_enter(w.kdf, 8 * MIB, &g, &e));
+	REQUIRE(!enter(w.kdf, 8 * MIB, &g, &e));
 	crypto_admission_leave(w.kdf, &g);
-	CHECK_INT(crypto_admission_enter(w.kdf, 64 * MIB, &g, &e), -ENOMEM);
+	CHECK_INT(enter(w.kdf, 64 * MIB, &g, &e), -ENOMEM);
 	CHECK_CONTAINS(e.text, "the machine's memory");
-	REQUIRE(!crypto_admission_enter(w.kdf, 4 * MIB, &g, &e));
+	REQUIRE(!enter(w.kdf, 4 * MIB, &g, &e));
 	REQUIRE(!pthread_create(&w.id, NULL, enter_and_leave, &w));
 	CHECK(wait_for_waiting(w.kdf, 1));
 	pause_ms(20);
@@ -112,8 +112,8 @@ static void small_ones_dont_queue(void)
 
 	begin();
 	kdf = new_kdf(UNIT_BYTES, lock_dir);
-	REQUIRE(!crypto_admission_enter(kdf, UNIT_BYTES, &big, NULL));
-	CHECK_INT(crypto_admission_enter(kdf, 32 * KIB, &small, NULL), 0);
+	REQUIRE(!enter(kdf, UNIT_BYTES, &big, NULL));
+	CHECK_INT(enter(kdf, 32 * KIB, &small, NULL), 0);
 	crypto_admission_leave(kdf, &small);
 	crypto_admission_leave(kdf, &big);
 	crypto_kdf_get_stats(kdf, &s);
@@ -133,28 +133,52 @@ static void arenas_are_used_again(void)
 
 	begin();
 	kdf = new_kdf(64 * MIB, NULL);
-	REQUIRE(!crypto_admission_enter(kdf, 8 * MIB, &a, NULL));
+	REQUIRE(!enter(kdf, 8 * MIB, &a, NULL));
 	first = a.arena->data;
 	crypto_admission_leave(kdf, &a);
-	REQUIRE(!crypto_admission_enter(kdf, 6 * MIB, &b, NULL));
+	REQUIRE(!enter(kdf, 6 * MIB, &b, NULL));
 	CHECK(b.arena->data == first);
 	CHECK_INT(b.arena->bytes, 6 * MIB); /* what was above it is given back */
 	crypto_admission_leave(kdf, &b);
 	/* none is big enough: the idle one goes before the new one comes */
-	REQUIRE(!crypto_admission_enter(kdf, 32 * MIB, &c, NULL));
+	REQUIRE(!enter(kdf, 32 * MIB, &c, NULL));
 	CHECK_INT(kdf->idle_bytes, 0);
 	crypto_admission_leave(kdf, &c);
 	CHECK_INT(kdf->idle_bytes, 32 * MIB);
 	/* more than half of the budget isn't kept */
-	REQUIRE(!crypto_admission_enter(kdf, 34 * MIB, &c, NULL));
+	REQUIRE(!enter(kdf, 34 * MIB, &c, NULL));
 	crypto_admission_leave(kdf, &c);
 	CHECK_INT(kdf->idle_bytes, 0);
 	CHECK_INT(kdf->idle_count, 0);
 	/* unless the owner said so */
 	kdf->idle_max_bytes = UINT64_MAX;
-	REQUIRE(!crypto_admission_enter(kdf, 34 * MIB, &c, NULL));
+	REQUIRE(!enter(kdf, 34 * MIB, &c, NULL));
 	crypto_admission_leave(kdf, &c);
 	CHECK_INT(kdf->idle_bytes, 34 * MIB);
+	crypto_kdf_free(kdf);
+	tree_remove(&t);
+}
+
+/* Of two that are big enough the smaller one: what is above the rest is given back. */
+static void smallest_arena_is_used_again(void)
+{
+	struct crypto_grant small, big, again;
+	struct crypto_kdf *kdf;
+	unsigned char *first;
+
+	begin();
+	kdf = new_kdf(128 * MIB, NULL);
+	for (int big_first = 0; big_first < 2; big_first++) {
+		REQUIRE(!enter(kdf, 8 * MIB, &small, NULL));
+		REQUIRE(!enter(kdf, 32 * MIB, &big, NULL));
+		first = small.arena->data;
+		crypto_admission_leave(kdf, big_first ? &big : &small);
+		crypto_admission_leave(kdf, big_first ? &small : &big);
+		REQUIRE(!enter(kdf, 6 * MIB, &again, NULL));
+		CHECK(again.arena->data == first);
+		CHECK_INT(kdf->idle_bytes, 32 * MIB);
+		crypto_admission_leave(kdf, &again);
+	}
 	crypto_kdf_free(kdf);
 	tree_remove(&t);
 }
@@ -167,7 +191,7 @@ static void fifo_run(struct crypto_kdf *kdf, const char *dir)
 	struct crypto_grant all;
 
 	order_n = 0;
-	REQUIRE(!crypto_admission_enter(kdf, 2 * UNIT_BYTES, &all, NULL));
+	REQUIRE(!enter(kdf, 2 * UNIT_BYTES, &all, NULL));
 	/* big ones and small ones by turns: what is small would fit earlier, and must wait its turn
 	 */
 	for (int i = 0; i < 9; i++) {
@@ -277,6 +301,7 @@ int main(void)
 	RUN(more_than_available);
 	RUN(small_ones_dont_queue);
 	RUN(arenas_are_used_again);
+	RUN(smallest_arena_is_used_again);
 	RUN(first_come_first_served);
 	RUN(budget_holds_for_threads);
 	RUN(derivations_at_once);

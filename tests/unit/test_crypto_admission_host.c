@@ -49,7 +49,7 @@ static pid_t start_holder(int *ret_ready_fd)
 		struct crypto_kdf *kdf = new_kdf(2 * UNIT_BYTES, lock_dir);
 		struct crypto_grant g;
 
-		if (crypto_admission_enter(kdf, 2 * UNIT_BYTES, &g, NULL) ||
+		if (enter(kdf, 2 * UNIT_BYTES, &g, NULL) ||
 		    write(fds[1], "x", 1) != 1)
 			_exit(1);
 		for (;;)
@@ -107,7 +107,7 @@ static void first_come_first_served_on_the_host(void)
 		SKIP_TEST("no /proc/locks");
 	order_n = 0;
 	holder = new_kdf(UNIT_BYTES, lock_dir);
-	REQUIRE(!crypto_admission_enter(holder, UNIT_BYTES, &all, NULL));
+	REQUIRE(!enter(holder, UNIT_BYTES, &all, NULL));
 	for (int i = 0; i < 6; i++) {
 		w[i].kdf = new_kdf(UNIT_BYTES, lock_dir);
 		w[i].number = i;
@@ -178,14 +178,14 @@ static void without_a_lock_file(void)
 	begin();
 	log_set_debug(keep_line);
 	kdf = new_kdf(UNIT_BYTES, "/proc/no-folder-can-be-made-here");
-	CHECK_INT(crypto_admission_enter(kdf, UNIT_BYTES, &g, NULL), 0);
+	CHECK_INT(enter(kdf, UNIT_BYTES, &g, NULL), 0);
 	CHECK_INT(g.host_fd, -1);
 	crypto_admission_leave(kdf, &g);
 	CHECK_CONTAINS(debug_line, "this process only");
 	log_set_debug(NULL);
 	crypto_kdf_free(kdf);
 	kdf = new_kdf(UNIT_BYTES, lock_dir);
-	CHECK_INT(crypto_admission_enter(kdf, UNIT_BYTES, &g, NULL), 0);
+	CHECK_INT(enter(kdf, UNIT_BYTES, &g, NULL), 0);
 	CHECK(g.host_fd >= 0);
 	crypto_admission_leave(kdf, &g);
 	CHECK(!stat(lock_dir, &st) && (st.st_mode & 0777) == 0700);

@@ -34,7 +34,7 @@ static void each_argon2(char **f)
 	CHECK_INT(crypto_arena_new(v.p.memory_kib * KIB, &arena, NULL), 0);
 	for (int again = 0; again < 2; again++) {
 		memset(v.key->data, 0, v.key->cap);
-		CHECK_INT(crypto_argon2(&v.p, arena, &v.in, v.key, NULL), 0);
+		CHECK_INT(crypto_argon2(&v.p, 1, arena, &v.in, v.key, NULL), 0);
 		CHECK_INT(v.key->len, v.want_len);
 		CHECK_MEM(v.key->data, v.want, v.want_len);
 		CHECK(all_zero(arena->data, arena->bytes));
@@ -156,12 +156,12 @@ static void argon2_refused(void)
 
 	REQUIRE(!secret_new(32, &key, NULL));
 	REQUIRE(!crypto_arena_new(MIB, &arena, NULL));
-	CHECK_INT(crypto_argon2(&p, arena, &in, key, &e), -EINVAL);
+	CHECK_INT(crypto_argon2(&p, 1, arena, &in, key, &e), -EINVAL);
 	CHECK_CONTAINS(e.text, "argon2");
 	CHECK(all_zero(arena->data, arena->bytes));
 	CHECK_INT(key->len, 0);
 	p.memory_kib = 2048;
-	CHECK_INT(crypto_argon2(&p, arena, &in, key, &e), -ENOMEM);
+	CHECK_INT(crypto_argon2(&p, 1, arena, &in, key, &e), -ENOMEM);
 	crypto_arena_free(arena);
 }
 

@@ -126,6 +126,8 @@ static void pbkdf2_stops(void)
 					  .iterations = CRYPTO_PBKDF2_MAX_ITERATIONS };
 		_cleanup_secret_ struct secret *key = NULL;
 		_Atomic bool stop = false;
+		const struct crypto_wish wish = { .stop = &stop };
+		int r;
 		double start = base_now();
 		pthread_t id;
 
@@ -133,14 +135,13 @@ static void pbkdf2_stops(void)
 		CHECK(crypto_kdf_can_stop(&p));
 		REQUIRE(!secret_new(64, &key, NULL));
 		REQUIRE(!pthread_create(&id, NULL, stop_soon, &stop));
-		CHECK_INT(crypto_kdf_derive_until(kdf, &p, pass, "salt", 4, &stop, key, NULL),
-			  -ECANCELED);
+		r = crypto_kdf_derive_wish(kdf, &p, pass, "salt", 4, &wish, key, NULL);
+		CHECK_INT(r, -ECANCELED);
 		CHECK_INT(key->len, 0);
 		CHECK(base_now() - start < 5);
 		pthread_join(id, NULL);
 	}
 	CHECK(!crypto_kdf_can_stop(&(struct crypto_pbkdf){ CRYPTO_PBKDF2, "whirlpool", 1, 0, 0 }));
-	CHECK(!crypto_kdf_can_stop(&(struct crypto_pbkdf){ CRYPTO_ARGON2ID, "", 4, 64, 1 }));
 	crypto_kdf_free(kdf);
 }
 

@@ -134,6 +134,7 @@ static void errors_stop_the_search(void)
 #define ENDLESS 1000000000u /* iterations: minutes */
 
 static unsigned int idle_cpus = 1;
+static unsigned int cpus_in_all = 2;
 static pthread_mutex_t derive_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t derive_began = PTHREAD_COND_INITIALIZER;
 static unsigned int linger_ms;	     /* that short derivations take longer */
@@ -145,15 +146,23 @@ unsigned int __wrap_crypto_machine_free_cpus(void)
 	return idle_cpus;
 }
 
-int __real_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-				   const struct secret *pass, const void *salt, size_t salt_len,
-				   const _Atomic bool *stop, struct secret *key, struct err *e);
-int __wrap_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-				   const struct secret *pass, const void *salt, size_t salt_len,
-				   const _Atomic bool *stop, struct secret *key, struct err *e);
-int __wrap_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
-				   const struct secret *pass, const void *salt, size_t salt_len,
-				   const _Atomic bool *stop, struct secret *key, struct err *e)
+unsigned int __wrap_crypto_cpus(void);
+unsigned int __wrap_crypto_cpus(void)
+{
+	return cpus_in_all;
+}
+
+int __real_crypto_kdf_derive_wish(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+				  const struct secret *pass, const void *salt, size_t salt_len,
+				  const struct crypto_wish *wish, struct secret *key,
+				  struct err *e);
+int __wrap_crypto_kdf_derive_wish(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+				  const struct secret *pass, const void *salt, size_t salt_len,
+				  const struct crypto_wish *wish, struct secret *key,
+				  struct err *e);
+int __wrap_crypto_kdf_derive_wish(struct crypto_kdf *kdf, const struct crypto_pbkdf *p,
+				  const struct secret *pass, const void *salt, size_t salt_len,
+				  const struct crypto_wish *wish, struct secret *key, struct err *e)
 {
 	struct timespec end;
 	int r = 0;
@@ -163,14 +172,14 @@ int __wrap_crypto_kdf_derive_until(struct crypto_kdf *kdf, const struct crypto_p
 	pthread_mutex_lock(&derive_lock);
 	began++;
 	pthread_cond_broadcast(&derive_began);
-	while (!r && p->iterations < ENDLESS && began < wait_for)
+	while (!r && p->type == CRYPTO_PBKDF2 && p->iterations < ENDLESS && began < wait_for)
 		r = pthread_cond_timedwait(&derive_began, &derive_lock, &end);
 	pthread_mutex_unlock(&derive_lock);
 	if (linger_ms && p->iterations < ENDLESS && p->type == CRYPTO_PBKDF2)
 		usleep(linger_ms * 1000);
 	if (r)
 		return err_set(e, -ETIMEDOUT, "the other derivations didn't begin");
-	return __real_crypto_kdf_derive_until(kdf, p, pass, salt, salt_len, stop, key, e);
+	return __real_crypto_kdf_derive_wish(kdf, p, pass, salt, salt_len, wish, key, e);
 }
 
 /* The search of @text's keyslot with @cpus idle processors; minutes pass where nobody stops what is
@@ -205,16 +214,61 @@ static void success_stops_the_others(void)
 	CHECK_INT(began, 3);
 	REQUIRE(!search(&v, "other", 64, 5, &slot));
 	CHECK_INT(began, 5);
-	/* what can't be stopped waits for its turn, and holds no memory until then */
+	/* argon2 begins before its turn where memory and processors are free */
+	for (unsigned int all = 1; all < 4; all++) {
+		cpus_in_all = all;
+		for (int i = 0; i < 3; i++)
+			v.h->keyslots[i].kdf = (struct crypto_pbkdf){ .type = CRYPTO_ARGON2ID,
+								      .iterations = 60000,
+								      .memory_kib = 8192,
+								      .parallel = 1 };
+		REQUIRE(!search(&v, "other", 64, all + 1 < 4 ? all + 2 : 5, &slot));
+		CHECK_INT(slot, 4);
+	}
+	cpus_in_all = 2;
+	/* more memory than may be taken early, and a hash that is never stopped: each in its turn
+	 */
 	for (int i = 0; i < 3; i++)
-		v.h->keyslots[i].kdf = (struct crypto_pbkdf){ .type = CRYPTO_ARGON2ID,
-							      .iterations = 4,
-							      .memory_kib = 1024 * 1024,
-							      .parallel = 1 };
+		v.h->keyslots[i].kdf.memory_kib = CRYPTO_ARGON2_MAX_MEMORY_KIB;
+	v.h->keyslots[3].kdf.iterations = 900;
+	strcpy(v.h->keyslots[3].kdf.hash, "whirlpool");
 	linger_ms = 100;
 	REQUIRE(!search(&v, "other", 64, 0, &slot));
 	linger_ms = 0;
-	CHECK_INT(began, 1);
+	CHECK_INT(slot, 4);
+}
+
+/* Real keyslots of argon2 with more of them than processors: the result and its order are those of
+ * one after the other. */
+static void argon2_order_holds_at_once(void)
+{
+	_cleanup_secret_ struct secret *key = NULL;
+	_cleanup_volume_ struct volume_file v;
+	int slot = -1;
+
+	REQUIRE(volume_file_new(&v, 2 * MIB) && !format_small(&v, 6));
+	REQUIRE(!unlock_text(&v, "first", LUKS_ANY, &key, NULL));
+	for (int i = 1; i < 6; i++) {
+		_cleanup_secret_ struct secret *pass = secret_text(i < 4 ? "same" : "other");
+		struct luks_new_keyslot n = new_slot(pass);
+
+		n.keyslot = i;
+		n.pbkdf = (struct crypto_pbkdf){ .type = CRYPTO_ARGON2ID,
+						 .iterations = 4,
+						 .memory_kib = 2048,
+						 .parallel = 1 + (unsigned int)i % 3 };
+		REQUIRE(!luks_add_keyslot(&v.io, v.h, v.kdf, &n, key, &slot, &v.e));
+	}
+	for (unsigned int round = 0; round < 40; round++) {
+		cpus_in_all = 1 + round % 4;
+		REQUIRE(!search(&v, "same", 64, 0, &slot));
+		CHECK_INT(slot, 1);
+		REQUIRE(!search(&v, "other", 64, 0, &slot));
+		CHECK_INT(slot, 4);
+		CHECK_INT(search(&v, "wrong", 64, 0, &slot), -EPERM);
+		CHECK(began >= 6);
+	}
+	cpus_in_all = 2;
 }
 
 /* However many are tried at once, the first in order is the result. */
@@ -438,6 +492,7 @@ int main(void)
 	RUN(cheapest_first);
 	RUN(success_stops_the_others);
 	RUN(order_holds_at_once);
+	RUN(argon2_order_holds_at_once);
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
 		snprintf(name, sizeof(name), "checklist %s", refused[i].name);
 		RUN_CASE(name, box_2_5_and_2_11_refused_at_open(i));

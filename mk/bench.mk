@@ -9,12 +9,12 @@ $(O)/bench/ratio $(O)/bench/bare: $(O)/bench/%: tests/bench/%.c $(O)/flags.stamp
 	$(call say,CC,$<)
 	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 $(WARN) -static -o $@ $<
 
-# Our cores, beside libargon2 of the system.
+# Our cores, beside libraries of the system.
 $(O)/bench/argon2: tests/bench/argon2.c $(O)/room_crypto.a $(O)/room_base.a $(O)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS_ALL) -Isrc $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< -Wl,--start-group $(O)/room_crypto.a $(O)/room_base.a \
-		-Wl,--end-group $(LIBS) -largon2
+		-Wl,--end-group $(LIBS) -largon2 -lgcrypt -lsodium
 
 .PHONY: bench-run
 bench-run: $(CLI) $(CLI_STATIC) $(LIB_SO) $(CSI) $(O)/bench/ratio $(O)/bench/bare $(O)/bench/argon2

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// argon2id by libargon2 and by each of our cores that this processor runs, in turn, at equal
-// output.
+// argon2id by libargon2, by each of our cores that this processor runs, by libgcrypt and where it
+// can by libsodium, in turn, at equal output.
 //
 // usage: argon2 MEMORY_MIB LANES ROUNDS
 // A line a derivation: round, name, processor time in us, time in us. Each gets and gives back its
@@ -8,6 +8,9 @@
 #include <cryptvol/crypto.h>
 
 #include <argon2.h>
+#include <gcrypt.h>
+#include <sodium/core.h>
+#include <sodium/crypto_pwhash.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -69,6 +72,27 @@ static void theirs(const struct crypto_pbkdf *p, unsigned char *key)
 	     "libargon2");
 }
 
+/* One lane, and salts of 16 bytes, so that its output is another one. */
+static void by_libsodium(const struct crypto_pbkdf *p, unsigned char *key)
+{
+	must(crypto_pwhash(key, KEY_BYTES, PASS, strlen(PASS), (const unsigned char *)SALT,
+			   p->iterations, (size_t)p->memory_kib * KIB,
+			   crypto_pwhash_ALG_ARGON2ID13),
+	     "libsodium");
+}
+
+static void by_libgcrypt(const struct crypto_pbkdf *p, unsigned char *key)
+{
+	const unsigned long costs[] = { KEY_BYTES, p->iterations, p->memory_kib, p->parallel };
+	gcry_kdf_hd_t kdf;
+
+	must(gcry_kdf_open(&kdf, GCRY_KDF_ARGON2, GCRY_KDF_ARGON2ID, costs, ARRAY_SIZE(costs), PASS,
+			   strlen(PASS), SALT, strlen(SALT), NULL, 0, NULL, 0) ||
+		     gcry_kdf_compute(kdf, NULL) || gcry_kdf_final(kdf, KEY_BYTES, key),
+	     "libgcrypt");
+	gcry_kdf_close(kdf);
+}
+
 static void ours(const struct argon2_core *core, const struct crypto_pbkdf *p,
 		 const struct crypto_argon2_input *in, struct secret *key)
 {
@@ -79,25 +103,49 @@ static void ours(const struct argon2_core *core, const struct crypto_pbkdf *p,
 	crypto_arena_free(a);
 }
 
-/* @core NULL: libargon2. */
-static void one(unsigned int round, const struct argon2_core *core, const struct crypto_pbkdf *p,
-		const struct crypto_argon2_input *in, unsigned char *want, struct secret *key)
+struct side {
+	const char *name;
+	void (*derive)(const struct crypto_pbkdf *p, unsigned char *key);
+	const struct argon2_core *core; /* in place of derive */
+	bool other_output;
+};
+
+/* What libargon2 gave is what the others have to give. */
+static void one(unsigned int round, const struct side *s, const struct crypto_pbkdf *p,
+		const struct crypto_argon2_input *in, const unsigned char *want, struct secret *key)
 {
 	uint64_t cpu, wall;
 
 	warm((size_t)p->memory_kib * KIB);
 	cpu = cpu_us();
 	wall = wall_us();
-	if (core)
-		ours(core, p, in, key);
+	if (s->core)
+		ours(s->core, p, in, key);
 	else
-		theirs(p, want);
+		s->derive(p, key->data);
 	wall = wall_us() - wall;
 	cpu = cpu_us() - cpu;
-	printf("%u %s %llu %llu\n", round, core ? core->name : "libargon2", (unsigned long long)cpu,
+	printf("%u %s %llu %llu\n", round, s->name, (unsigned long long)cpu,
 	       (unsigned long long)wall);
-	if (core)
+	if (want && !s->other_output)
 		must(memcmp(want, key->data, KEY_BYTES), "the outputs differ");
+}
+
+static unsigned int sides(struct side *ret, unsigned int lanes)
+{
+	const struct argon2_core *core;
+	unsigned int n = 0;
+
+	ret[n++] = (struct side){ .name = "libargon2", .derive = theirs };
+	for (unsigned int i = 0; (core = crypto_argon2_core(i)); i++)
+		if (core->usable())
+			ret[n++] = (struct side){ .name = core->name, .core = core };
+	ret[n++] = (struct side){ .name = "libgcrypt", .derive = by_libgcrypt };
+	if (lanes == 1)
+		ret[n++] = (struct side){ .name = "libsodium",
+					  .derive = by_libsodium,
+					  .other_output = true };
+	return n;
 }
 
 int main(int argc, char **argv)
@@ -105,10 +153,10 @@ int main(int argc, char **argv)
 	struct crypto_pbkdf p = { .type = CRYPTO_ARGON2ID, .iterations = PASSES };
 	struct secret *pass = NULL, *key = NULL;
 	struct crypto_argon2_input in;
-	const struct argon2_core *core;
 	unsigned char want[KEY_BYTES];
 	char copy[] = PASS;
-	unsigned int rounds;
+	unsigned int rounds, n;
+	struct side s[8];
 
 	if (argc != 4) {
 		fprintf(stderr, "usage: argon2 MEMORY_MIB LANES ROUNDS\n");
@@ -121,11 +169,16 @@ int main(int argc, char **argv)
 		     secret_new(KEY_BYTES, &key, NULL),
 	     "memory");
 	in = (struct crypto_argon2_input){ .pass = pass, .salt = { SALT, strlen(SALT) } };
+	gcry_check_version(NULL);
+	gcry_control(GCRYCTL_DISABLE_SECMEM, 0);
+	gcry_control(GCRYCTL_INITIALIZATION_FINISHED, 0);
+	must(sodium_init(), "libsodium");
+	n = sides(s, p.parallel);
 	for (unsigned int round = 0; round < rounds; round++) {
-		one(round, NULL, &p, &in, want, key);
-		for (unsigned int i = 0; (core = crypto_argon2_core(i)); i++)
-			if (core->usable())
-				one(round, core, &p, &in, want, key);
+		one(round, &s[0], &p, &in, NULL, key);
+		memcpy(want, key->data, KEY_BYTES);
+		for (unsigned int i = 1; i < n; i++)
+			one(round, &s[i], &p, &in, want, key);
 	}
 	secret_free(key);
 	secret_free(pass);

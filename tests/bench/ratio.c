@@ -2,8 +2,8 @@
 // Run several commands in turn, A B A B, and say what each one cost.
 //
 // usage: ratio [-b FILE] ROUNDS -- COMMAND... [-- COMMAND...]...
-// A line a command: median processor time in us, mean of it, highest peak of memory in KiB, median
-// time in us. -b: before each command make FILE anew, a sparse file of 64 MiB.
+// A line a run: the command's number, processor time in us, peak of memory in KiB, time in us. -b:
+// before each command make FILE anew, a sparse file of 64 MiB.
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -75,38 +75,6 @@ static void make_blank(const char *file)
 	close(fd);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return (x > y) - (x < y);
-}
-
-static uint64_t median(uint64_t *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), by_value);
-	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
-static void print(const struct cost *c, size_t n)
-{
-	static uint64_t v[ROUNDS_MAX];
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += v[i] = c[i].cpu_us;
-	printf("%llu %llu", (unsigned long long)median(v, n), (unsigned long long)(sum / n));
-	for (size_t i = 0; i < n; i++)
-		v[i] = c[i].rss_kib;
-	qsort(v, n, sizeof(*v), by_value);
-	printf(" %llu", (unsigned long long)v[n - 1]);
-	for (size_t i = 0; i < n; i++)
-		v[i] = c[i].wall_us;
-	printf(" %llu\n", (unsigned long long)median(v, n));
-}
-
 /* The commands behind each "--"; the separators become the ends of the vectors. */
 static size_t split(char **argv, char ***commands)
 {
@@ -132,7 +100,6 @@ static struct cost run_on(const char *blank, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct cost cost[COMMANDS_MAX][ROUNDS_MAX];
 	const char *blank = NULL;
 	char **commands[COMMANDS_MAX];
 	size_t rounds, n;
@@ -150,10 +117,13 @@ int main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < n; i++) /* once beforehand: programs in the page cache */
 		run_on(blank, commands[i]);
-	for (size_t r = 0; r < rounds; r++)
-		for (size_t i = 0; i < n; i++)
-			cost[i][r] = run_on(blank, commands[i]);
-	for (size_t i = 0; i < n; i++)
-		print(cost[i], rounds);
+	for (size_t r = 0; r < rounds; r++) {
+		for (size_t i = 0; i < n; i++) {
+			struct cost c = run_on(blank, commands[i]);
+
+			printf("%zu %llu %llu %llu\n", i, (unsigned long long)c.cpu_us,
+			       (unsigned long long)c.rss_kib, (unsigned long long)c.wall_us);
+		}
+	}
 	return 0;
 }

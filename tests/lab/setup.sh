@@ -29,7 +29,7 @@ declare -A GROUP=(
 	[csi]="libgrpc-dev libprotobuf-c-dev protobuf-c-compiler libprotobuf-dev protobuf-compiler
 		libsqlite3-dev python3-grpcio python3-protobuf xfsprogs"
 	[kubernetes]="iproute2 openssl"
-	[bench]="libargon2-dev user-mode-linux cryptsetup-bin dmsetup e2fsprogs kmod strace"
+	[bench]="libargon2-dev libgcrypt20-dev libsodium-dev user-mode-linux cryptsetup-bin dmsetup e2fsprogs kmod strace"
 )
 
 die() {

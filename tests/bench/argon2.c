@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // argon2id by libargon2, by each of our cores that this processor runs, by libgcrypt and where it
-// can by libsodium, in turn, at equal output.
+// can by libsodium, in turn, at equal output; and what the memory alone takes of one lane's time.
 //
 // usage: argon2 MEMORY_MIB LANES ROUNDS
 // A line a derivation: round, name, processor time in us, time in us. Each gets and gives back its
@@ -103,6 +103,32 @@ static void ours(const struct argon2_core *core, const struct crypto_pbkdf *p,
 	crypto_arena_free(a);
 }
 
+/* What no core of one lane can be faster than: as many blocks read where the one before says, and
+ * as many changed in order, without the work between. */
+static void memory_alone(const struct crypto_pbkdf *p, unsigned char *key)
+{
+	size_t n = p->memory_kib, bytes = n * ARGON2_BLOCK_BYTES;
+	struct argon2_block *blocks;
+	struct crypto_arena *a;
+	uint64_t at = 1, sum;
+
+	(void)key;
+	must(crypto_arena_new(bytes, &a, NULL), "memory");
+	blocks = (struct argon2_block *)(void *)a->data;
+	for (size_t i = 0; i < n * p->iterations; i++) {
+		volatile const uint64_t *from = blocks[(at >> 32) * n >> 32].v;
+		volatile uint64_t *to = blocks[i % n].v;
+
+		sum = 0;
+		for (unsigned int w = 0; w < ARGON2_WORDS; w += 8)
+			sum |= from[w];
+		for (unsigned int w = 0; w < ARGON2_WORDS; w += 8)
+			to[w] ^= i;
+		at = at * 6364136223846793005u + (sum & 1) + 1; /* Knuth's MMIX */
+	}
+	crypto_arena_free(a);
+}
+
 struct side {
 	const char *name;
 	void (*derive)(const struct crypto_pbkdf *p, unsigned char *key);
@@ -141,10 +167,10 @@ static unsigned int sides(struct side *ret, unsigned int lanes)
 		if (core->usable())
 			ret[n++] = (struct side){ .name = core->name, .core = core };
 	ret[n++] = (struct side){ .name = "libgcrypt", .derive = by_libgcrypt };
-	if (lanes == 1)
-		ret[n++] = (struct side){ .name = "libsodium",
-					  .derive = by_libsodium,
-					  .other_output = true };
+	if (lanes > 1)
+		return n;
+	ret[n++] = (struct side){ "libsodium", by_libsodium, .other_output = true };
+	ret[n++] = (struct side){ "memory-alone", memory_alone, .other_output = true };
 	return n;
 }
 

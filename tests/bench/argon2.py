@@ -57,7 +57,7 @@ def rows(program):
     for memory_mib in MEMORY_ROUNDS:
         for lanes in LANES:
             measured = measure(program, memory_mib, lanes)
-            others = [f"{name} {spread([r[0] for r in measured[name]])[0]:.2f}x" for name in measured if name not in GOALS]
+            others = [f"{name.replace('-', ' ')} {spread([r[0] for r in measured[name]])[0]:.2f}x" for name in measured if name not in GOALS]
             for core in (name for name in measured if name in GOALS):
                 cpu, cpu_text = spread([r[0] for r in measured[core]])
                 _, wall_text = spread([r[1] for r in measured[core]])

@@ -56,15 +56,15 @@ class Bench:
             f.truncate(64 * MIB)
         return path
 
-    def costs(self, rounds, *commands, blank=None):
-        argv = [self.ratio] + (["-b", blank] if blank else []) + [str(rounds)]
+    def costs(self, rounds, *commands, blank=None, warm_mib=None):
+        argv = [self.ratio] + (["-b", blank] if blank else []) + (["-w", str(warm_mib)] if warm_mib else []) + [str(rounds)]
         for command in commands:
             argv += ["--"] + command
         return read_costs(run(argv).splitlines(), len(commands))
 
-    def both(self, arguments, rounds, blank=None):
+    def both(self, arguments, rounds, **more):
         """ours, cryptsetup's"""
-        return self.costs(rounds, [self.ours] + arguments, [CRYPTSETUP] + arguments, blank=blank)
+        return self.costs(rounds, [self.ours] + arguments, [CRYPTSETUP] + arguments, **more)
 
     def add(self, goal, what, wanted, measured, met):
         self.rows.append(Row(goal, what, wanted, measured, met))
@@ -125,15 +125,20 @@ def written(bench, argv, path):
 
 
 def g1(bench):
-    """Derivations, then whole unlocks at the same keyslot."""
+    """The derivation alone."""
     print(f"huge pages: {argon2.huge_pages()}", flush=True)
     for what, wanted, measured, met in argon2.rows(bench.argon2):
         bench.add("G1", what, f">= {wanted}x", measured, met)
+
+
+def unlock(bench):
+    """Whole processes at the same keyslot; the goal is that of the fastest core that the processor runs."""
+    wanted = argon2.best_goal(bench.argon2)
     for memory_mib, rounds in argon2.MEMORY_ROUNDS.items():
         for lanes in argon2.LANES:
             arguments = ["open", "--test-passphrase", "-d", bench.passphrase, argon2_image(bench, memory_mib, lanes)]
-            bench.add_times("G1", f"unlock by cryptsetup's keyslot, {memory_mib} MiB, p={lanes}", *bench.both(arguments, rounds),
-                            argon2.best_goal(bench.argon2), "x")
+            bench.add_times("G1 unlock", f"argon2id, {memory_mib} MiB, p={lanes}",
+                            *bench.both(arguments, rounds, warm_mib=memory_mib), wanted, "x")
 
 
 def g2(bench):
@@ -216,8 +221,9 @@ def g6(bench):
 
 
 def argon2_image(bench, memory_mib, lanes=1):
+    """By our command: cryptsetup stores no more lanes than processors. The digest of it costs next to nothing."""
     image = bench.blank(f"argon2-{memory_mib}-{lanes}")
-    run([CRYPTSETUP, "luksFormat", "-q", "--pbkdf-force-iterations", "4", "--pbkdf-memory", str(memory_mib * 1024),
+    run([bench.ours, "luksFormat", "-q", "--pbkdf-force-iterations", "4", "--pbkdf-memory", str(memory_mib * 1024),
          "--pbkdf-parallel", str(lanes), image, bench.passphrase])
     return image
 
@@ -261,7 +267,7 @@ def chart_time(bench):
     sides = {"cryptvol": [], "cryptsetup": []}
     for memory_mib in (32, 64, 128, 256, 512, 1024):
         arguments = ["open", "--test-passphrase", "-d", bench.passphrase, argon2_image(bench, memory_mib)]
-        for points, cost in zip(sides.values(), bench.both(arguments, 3 if memory_mib < 512 else 1)):
+        for points, cost in zip(sides.values(), bench.both(arguments, 3 if memory_mib < 512 else 1, warm_mib=memory_mib)):
             points.append((memory_mib, sorted(cost.cpu_us)[len(cost.cpu_us) // 2] / 1e6))
     bench.charts["open-time.svg"] = svg.chart("Unlock with argon2id, 4 passes, one lane", "MiB of memory", "seconds", sides)
 
@@ -319,7 +325,7 @@ def g9(bench):
               f"{text(0)} (cryptsetup {text(1)})", idle[0] == loaded[0])
 
 
-MEASURES = {"G1": g1, "G2": g2, "G3": g3, "G4": g4, "G5": g5, "G6": g6, "G7": g7, "G8": g8, "G9": g9, "chart": chart_time}
+MEASURES = {"G1": g1, "unlock": unlock, "G2": g2, "G3": g3, "G4": g4, "G5": g5, "G6": g6, "G7": g7, "G8": g8, "G9": g9, "chart": chart_time}
 
 
 HEAD = ["| # | figure | goal | measured | verdict |", "|---|---|---|---|---|"]

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run several commands in turn, A B A B, and say what each one cost.
 //
-// usage: ratio [-b FILE] ROUNDS -- COMMAND... [-- COMMAND...]...
+// usage: ratio [-b FILE] [-w MIB] ROUNDS -- COMMAND... [-- COMMAND...]...
 // A line a run: the command's number, processor time in us, peak of memory in KiB, time in us. -b:
-// before each command make FILE anew, a sparse file of 64 MiB.
+// before each command make FILE anew, a sparse file of 64 MiB. -w: before each
+// command touch that much memory and give it back.
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -91,10 +93,25 @@ static size_t split(char **argv, char ***commands)
 	return n;
 }
 
-static struct cost run_on(const char *blank, char **argv)
+/* A virtual machine's memory that was free for a while may be the host's again: the first to touch
+ * it would pay for it. */
+static void warm(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		die("mmap");
+	(void)!madvise(p, bytes, MADV_HUGEPAGE);
+	memset(p, 1, bytes);
+	munmap(p, bytes);
+}
+
+static struct cost run_on(const char *blank, size_t warm_bytes, char **argv)
 {
 	if (blank)
 		make_blank(blank);
+	if (warm_bytes)
+		warm(warm_bytes);
 	return run(argv);
 }
 
@@ -102,24 +119,28 @@ int main(int argc, char **argv)
 {
 	const char *blank = NULL;
 	char **commands[COMMANDS_MAX];
-	size_t rounds, n;
+	size_t rounds, n, warm_bytes = 0;
 
-	if (argc > 2 && !strcmp(argv[1], "-b")) {
-		blank = argv[2];
-		argv += 2;
-		argc -= 2;
+	for (; argc > 2 && argv[1][0] == '-'; argv += 2, argc -= 2) {
+		if (!strcmp(argv[1], "-b"))
+			blank = argv[2];
+		else if (!strcmp(argv[1], "-w"))
+			warm_bytes = strtoul(argv[2], NULL, 10) << 20;
+		else
+			break;
 	}
 	rounds = argc > 3 ? strtoul(argv[1], NULL, 10) : 0;
 	n = rounds ? split(argv + 2, commands) : 0;
 	if (rounds == 0 || rounds > ROUNDS_MAX || n == 0) {
-		fprintf(stderr, "usage: ratio [-b FILE] ROUNDS -- COMMAND... [-- COMMAND...]...\n");
+		fprintf(stderr, "usage: ratio [-b FILE] [-w MIB] ROUNDS -- COMMAND... [-- "
+				"COMMAND...]...\n");
 		return 2;
 	}
 	for (size_t i = 0; i < n; i++) /* once beforehand: programs in the page cache */
-		run_on(blank, commands[i]);
+		run_on(blank, warm_bytes, commands[i]);
 	for (size_t r = 0; r < rounds; r++) {
 		for (size_t i = 0; i < n; i++) {
-			struct cost c = run_on(blank, commands[i]);
+			struct cost c = run_on(blank, warm_bytes, commands[i]);
 
 			printf("%zu %llu %llu %llu\n", i, (unsigned long long)c.cpu_us,
 			       (unsigned long long)c.rss_kib, (unsigned long long)c.wall_us);

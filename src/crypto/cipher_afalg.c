@@ -29,6 +29,20 @@ static int afalg_name(const struct crypto_cipher *c, struct sockaddr_alg *sa)
 	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
 }
 
+/* What this process or the machine has run out of says nothing about the kernel's ciphers. */
+static int lacks(int errnum)
+{
+	switch (errnum) {
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+	case ENOBUFS:
+		return -errnum;
+	default:
+		return -EHOSTDOWN;
+	}
+}
+
 int crypto_afalg_open(const struct crypto_cipher *c, const struct secret *key,
 		      struct crypto_afalg *ret, struct err *e)
 {
@@ -41,16 +55,17 @@ int crypto_afalg_open(const struct crypto_cipher *c, const struct secret *key,
 	a.iv_bytes = strcmp(c->mode, "adiantum") ? BLOCK_IV_BYTES : ADIANTUM_IV_BYTES;
 	a.tfm_fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (a.tfm_fd < 0)
-		return err_set(e, -EHOSTDOWN,
+		return err_set(e, lacks(errno),
 			       "cipher \"%s\" needs AF_ALG sockets (module af_alg), and the kernel "
 			       "opens none (%s)",
 			       c->spec, strerrordesc_np(errno) ?: "unknown error");
 	if (bind(a.tfm_fd, (struct sockaddr *)&sa, sizeof(sa))) {
-		r = err_set(e, -EHOSTDOWN,
+		r = err_set(e, lacks(errno),
 			    "the kernel lacks cipher \"%s\" or AF_ALG's module algif_skcipher (%s)",
 			    (const char *)sa.salg_name, strerrordesc_np(errno) ?: "unknown error");
 	} else if (setsockopt(a.tfm_fd, SOL_ALG, ALG_SET_KEY, key->data, (socklen_t)key->len)) {
-		r = err_sys(e, -EINVAL, "the kernel refuses a key of %zu bits for %s", key->len * 8,
+		r = err_sys(e, errno == ENOMEM ? -ENOMEM : -EINVAL,
+			    "the kernel refuses a key of %zu bits for %s", key->len * 8,
 			    (const char *)sa.salg_name);
 	} else {
 		a.op_fd = accept4(a.tfm_fd, NULL, NULL, SOCK_CLOEXEC);

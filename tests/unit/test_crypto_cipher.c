@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sector ciphers: IEEE 1619, what dm-crypt itself wrote, edges; where AF_ALG is absent, its error.
 #include <cryptvol/crypto.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "crypto/internal.h"
@@ -305,6 +306,7 @@ static void not_allowed_never_runs(void)
 static void afalg_errors(void)
 {
 	_cleanup_secret_ struct secret *key = NULL, *short_key = NULL;
+	struct rlimit before, none;
 	struct crypto_cipher c;
 	struct crypto_afalg a;
 	struct err e = { 0 };
@@ -318,6 +320,12 @@ static void afalg_errors(void)
 	REQUIRE(!crypto_cipher_parse("aes-xts-plain64", &c, NULL));
 	CHECK_INT(crypto_afalg_open(&c, short_key, &a, &e), -EINVAL);
 	CHECK_CONTAINS(e.text, "248 bits");
+	/* not what the kernel lacks: what this process may no longer have */
+	REQUIRE(!getrlimit(RLIMIT_NOFILE, &before));
+	none = (struct rlimit){ 0, before.rlim_max };
+	REQUIRE(!setrlimit(RLIMIT_NOFILE, &none));
+	CHECK_INT(crypto_afalg_open(&c, key, &a, &e), -EMFILE);
+	REQUIRE(!setrlimit(RLIMIT_NOFILE, &before));
 }
 
 static void measure_gives_rates(void)

@@ -46,7 +46,7 @@ void crypto_sha256_end(struct crypto_sha256 *s, uint8_t ret[32]);
 int crypto_hash_chain(const char *name, const void *stripes, size_t n, void *acc, size_t len,
 		      struct err *e);
 
-/** crypto_random - @len bytes of getrandom(2). */
+/** crypto_random - @len bytes of getrandom(2); half a MiB and more by several threads. */
 int crypto_random(void *buf, size_t len, struct err *e);
 
 /** crypto_equal - constant-time comparison. */

@@ -2,6 +2,7 @@
 // Hashes: vectors under every name, pieces, what is refused; random bytes and comparison.
 #include <cryptvol/crypto.h>
 
+#include "crypto/internal.h"
 #include "crypto_vectors.h"
 
 static void each_hash(char **f)
@@ -63,6 +64,23 @@ static void hash_refused(void)
 	}
 }
 
+/* By several threads, whose parts don't divide evenly: all of it, and nothing behind it. */
+static void random_fills_all(void)
+{
+	static const size_t sizes[] = { 512 * KIB - 1, 512 * KIB, 512 * KIB + 7, 3 * MIB + 13 };
+	static unsigned char buf[4 * MIB], zero[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(buf, 0, sizeof(buf));
+		CHECK_INT(crypto_random(buf, sizes[i], NULL), 0);
+		for (size_t at = 0; at + sizeof(zero) <= sizes[i]; at++)
+			REQUIRE(memcmp(buf + at, zero, sizeof(zero)));
+		CHECK(memcmp(buf + sizes[i] - sizeof(zero), zero, sizeof(zero)));
+		for (size_t at = sizes[i]; at < sizeof(buf); at++)
+			REQUIRE(!buf[at]);
+	}
+}
+
 static void random_differs(void)
 {
 	unsigned char a[5000] = { 0 }, b[5000] = { 0 }, zero[16] = { 0 };
@@ -72,6 +90,7 @@ static void random_differs(void)
 	CHECK(memcmp(a, b, sizeof(a)));
 	CHECK(memcmp(a + sizeof(a) - 16, zero, 16));
 	CHECK_INT(crypto_random(NULL, 0, NULL), 0);
+	random_fills_all();
 }
 
 static void equal_compares(void)

@@ -173,20 +173,23 @@ static void fill(struct crypto_crew *c, unsigned int number)
 	wipe_lanes(c, number);
 }
 
+/* Where segments are too short for several threads, one processor is all that there need be. */
+static unsigned int useful_cpus(const struct crypto_pbkdf *p, unsigned int cpus)
+{
+	return p->memory_kib / (ARGON2_SLICES * p->parallel) < SEGMENT_MIN_BLOCKS ? 1 : cpus;
+}
+
 /* Lanes that one thread works on in turn: two where there are fewer processors than lanes. */
 static unsigned int lanes_each(const struct crypto_pbkdf *p, unsigned int cpus)
 {
-	bool small = p->memory_kib / (ARGON2_SLICES * p->parallel) < SEGMENT_MIN_BLOCKS;
-
-	return p->parallel > 1 && (small || cpus < p->parallel) ? 2 : 1;
+	return useful_cpus(p, cpus) < p->parallel ? 2 : 1;
 }
 
 unsigned int crypto_argon2_threads(const struct crypto_pbkdf *p, unsigned int cpus)
 {
 	unsigned int step = lanes_each(p, cpus), most = (p->parallel + step - 1) / step;
 
-	if (p->memory_kib / (ARGON2_SLICES * p->parallel) < SEGMENT_MIN_BLOCKS)
-		return 1;
+	cpus = useful_cpus(p, cpus);
 	return cpus < most ? cpus : most;
 }
 

@@ -117,16 +117,15 @@ static bool wait_until(struct search *s, size_t i, bool (*ready)(const struct se
 static size_t take(struct search *s)
 {
 	size_t i = s->next;
-	bool go = true;
 
 	if (i >= s->n)
 		return s->n;
 	s->next++;
 	if (!crypto_kdf_can_stop(&s->a[i].keyslot->kdf))
-		go = wait_until(s, i, all_before_ended);
+		wait_until(s, i, all_before_ended);
 	else if (needs_memory(&s->a[i]))
-		go = wait_until(s, i, all_before_admitted);
-	return go && s->last >= i ? i : s->n;
+		wait_until(s, i, all_before_admitted);
+	return s->last >= i ? i : s->n;
 }
 
 static int try_unlocked(struct search *s, size_t i, bool if_free)

@@ -103,8 +103,9 @@ static void ours(const struct argon2_core *core, const struct crypto_pbkdf *p,
 	crypto_arena_free(a);
 }
 
-/* What no core of one lane can be faster than: as many blocks read where the one before says, and
- * as many changed in order, without the work between. */
+/* What is left of one lane without the work: as many blocks read, from the second half of the first
+ * pass on where the one before says, and as many written in order, XORed into what is there from
+ * the second pass on. */
 static void memory_alone(const struct crypto_pbkdf *p, unsigned char *key)
 {
 	size_t n = p->memory_kib, bytes = n * ARGON2_BLOCK_BYTES;
@@ -123,8 +124,9 @@ static void memory_alone(const struct crypto_pbkdf *p, unsigned char *key)
 		for (unsigned int w = 0; w < ARGON2_WORDS; w += 8)
 			sum |= from[w];
 		for (unsigned int w = 0; w < ARGON2_WORDS; w += 8)
-			to[w] ^= i;
-		at = at * 6364136223846793005u + (sum & 1) + 1; /* Knuth's MMIX */
+			to[w] = i < n ? i : to[w] ^ i;
+		/* Knuth's MMIX */
+		at = at * 6364136223846793005u + (i < n / 2 ? 1 : (sum & 1) + 1);
 	}
 	crypto_arena_free(a);
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "crypto/internal.h"
+#include "crypto_stop.h"
 #include "crypto_vectors.h"
 
 static int number;
@@ -104,13 +105,6 @@ static void pbkdf2_ways_agree(void)
 		own += best->rounds != NULL;
 	}
 	CHECK_INT(own, 400);
-}
-
-static void *stop_soon(void *stop)
-{
-	nanosleep(&(struct timespec){ 0, 20000000 }, NULL);
-	*(_Atomic bool *)stop = true;
-	return NULL;
 }
 
 /* Minutes of work end as soon as nobody wants them, and only where that is promised. */

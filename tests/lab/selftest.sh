@@ -7,6 +7,15 @@
 command -v linux.uml >/dev/null || skip_all "there is no linux.uml here (tests/lab/setup.sh check)"
 UML=$LAB/uml-run
 
+# Processors with AMX: the mend is shown on every processor whose state is more than the 576 bytes that all have.
+gcc -O2 -o "$SCRATCH/probe" "$LAB/xstate_probe.c" && gcc -O2 -shared -fPIC -o "$SCRATCH/xstate.so" "$LAB/xstate.c"
+if grep -qw avx /proc/cpuinfo; then
+	check_status "a part of the floating-point state is refused by the kernel" 1 "$SCRATCH/probe"
+	check_status "the preload makes it whole" 0 env LD_PRELOAD="$SCRATCH/xstate.so" "$SCRATCH/probe"
+else
+	skip "the preload makes the floating-point state whole" "this processor has no AVX"
+fi
+
 check_status "exit code 0 passes through" 0 "$UML" -- /bin/true
 check_status "exit code 7 passes through" 7 "$UML" -- sh -c 'exit 7'
 check_status "death by signal 9 is 137" 137 "$UML" -- sh -c 'kill -9 $$'

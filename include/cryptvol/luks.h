@@ -83,6 +83,7 @@ enum luks_segment_flag {
 	LUKS_SEGMENT_BACKUP_FINAL = 1u << 1,
 	LUKS_SEGMENT_BACKUP_MOVED = 1u << 2,
 	LUKS_SEGMENT_IN_REENCRYPTION = 1u << 3,
+	LUKS_SEGMENT_OTHER_FLAG = 1u << 31, /* one that we don't know */
 };
 
 struct luks_segment {
@@ -163,6 +164,7 @@ struct luks_header {
 	/* how it was found */
 	bool from_secondary; /* the primary copy was not usable (or older) */
 	bool needs_recovery; /* one copy should be rewritten and was not */
+	bool other_invalid;  /* the copy that isn't used has a good checksum and bad metadata */
 	bool seqid_conflict; /* equal sequence numbers, different content: the primary was used,
 				nothing overwritten */
 };
@@ -237,6 +239,33 @@ int luks_repair(const struct luks_io *io, struct err *e);
 /** luks_check_usable - may this header be activated or changed? Names re-encryption, integrity,
  * OPAL, LUKS1, unknown requirements. */
 int luks_check_usable(const struct luks_header *h, struct err *e);
+
+/**
+ * The only thing that may be mapped of a volume: one run of ciphertext, under one key, to the
+ * device's end. docs/FORMAT.md "What may be mapped".
+ */
+struct luks_plan {
+	unsigned int segment, digest;
+	uint64_t offset_bytes, size_bytes;
+	bool dynamic; /* size_bytes is 0; a fixed size has to be what the device leaves */
+	char encryption[CRYPTO_CIPHER_SPEC_MAX];
+	uint32_t sector_size_bytes;
+	uint32_t key_bytes; /* of the volume key; 0: no keyslot is left to say */
+};
+/**
+ * luks_make_plan - what of @h may be mapped. Whatever two readers of one header might map
+ * differently is refused with its name: -EOPNOTSUPP, or what luks_check_usable says. The cipher is
+ * the caller's to check.
+ */
+int luks_make_plan(const struct luks_header *h, struct luks_plan *ret, struct err *e);
+
+#define LUKS_PIN_CHARS 65
+/**
+ * luks_pin - hex SHA-256 of the canonical form of all that decides how the volume is mapped:
+ * segments, their digests, requirements, flags (docs/FORMAT.md "The pin"). Keyslots may change
+ * without changing it.
+ */
+int luks_pin(const struct luks_header *h, char ret[LUKS_PIN_CHARS], struct err *e);
 
 /** luks_json_text - the metadata as pretty JSON (--dump-json-metadata), malloc'ed. */
 int luks_json_text(const struct luks_header *h, char **ret, struct err *e);

@@ -22,6 +22,14 @@ static const struct {
 	{ "in-reencryption", LUKS_SEGMENT_IN_REENCRYPTION },
 };
 
+static uint32_t flag_bit(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (!strcmp(name, flags[i].name))
+			return flags[i].flag;
+	return LUKS_SEGMENT_OTHER_FLAG;
+}
+
 static int read_flags(const struct json_at *at, struct luks_segment *ret, struct err *e)
 {
 	struct json_object *a;
@@ -33,9 +41,7 @@ static int read_flags(const struct json_at *at, struct luks_segment *ret, struct
 	for (size_t i = 0; i < json_object_array_length(a); i++) {
 		const char *name = json_object_get_string(json_object_array_get_idx(a, i));
 
-		for (size_t j = 0; j < ARRAY_SIZE(flags); j++)
-			if (!strcmp(name, flags[j].name))
-				ret->flags |= flags[j].flag;
+		ret->flags |= flag_bit(name);
 		if (!strncmp(name, "backup-", strlen("backup-")))
 			ret->backup = true;
 	}

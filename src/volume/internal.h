@@ -85,7 +85,7 @@ struct volume_table_how {
 	bool readonly, allow_null;
 	uint32_t supported; /* dm_crypt_supports */
 };
-/** volume_build_table - targets for all data segments of @h, keyless yet. The caller frees
+/** volume_build_table - the target for what luks_make_plan says of @h, keyless yet. The caller frees
  * (dm_table_free). */
 int volume_build_table(const struct luks_header *h, const struct volume_table_how *how,
 		       struct dm_table *ret, struct err *e);

@@ -14,6 +14,12 @@ static int check_kind(const struct volume_live *l, struct err *e)
 		return err_set(e, -EINVAL, "mapping %s is not an encrypted volume's", l->info.name);
 	if (!l->crypt)
 		return err_set(e, -EINVAL, "mapping %s has no crypt target", l->info.name);
+	for (size_t i = 0; i < l->table.n_targets; i++)
+		if (l->table.targets[i].type != DM_TARGET_CRYPT)
+			return err_set(e, -EOPNOTSUPP,
+				       "mapping %s isn't encrypted throughout: its target %zu is of "
+				       "type %s",
+				       l->info.name, i, l->table.targets[i].type_name);
 	return 0;
 }
 
@@ -114,16 +120,6 @@ bool volume_live_needs_key(const struct volume_live *l)
 	       keyring_check_kept(l->info.name, l->instance, NULL) != 0;
 }
 
-static const struct luks_segment *first_crypt_segment(const struct luks_header *h)
-{
-	const struct luks_segment *s;
-
-	for (int id = 0; (s = luks_find_segment(h, id)) && !s->backup; id++)
-		if (s->type == LUKS_SEGMENT_CRYPT)
-			return s;
-	return NULL;
-}
-
 static uint32_t sector_size(uint32_t bytes)
 {
 	return bytes ?: (uint32_t)SECTOR_SIZE_BYTES;
@@ -132,19 +128,25 @@ static uint32_t sector_size(uint32_t bytes)
 int volume_live_matches(const struct volume_live *l, const struct luks_header *h, struct err *e)
 {
 	const struct dm_crypt *c = &l->crypt->crypt;
-	const struct luks_segment *s = first_crypt_segment(h);
 	const char *what = NULL;
+	struct luks_plan p;
+	int r;
 
-	if (h->version != 2 || !volume_dm_uuid_is(l->info.uuid, h->uuid))
+	if (h->version != 2 || !volume_dm_uuid_is(l->info.uuid, h->uuid)) {
 		what = "UUID";
-	else if (!s || strcmp(s->encryption, c->cipher))
-		what = "cipher";
-	else if (s->offset_bytes / SECTOR_SIZE_BYTES != c->device_offset_sectors)
-		what = "data offset";
-	else if (s->iv_tweak != c->iv_offset_sectors)
-		what = "IV offset";
-	else if (sector_size(s->sector_size_bytes) != sector_size(c->sector_size_bytes))
-		what = "sector size";
+	} else {
+		r = luks_make_plan(h, &p, e);
+		if (r)
+			return r;
+		if (strcmp(p.encryption, c->cipher) != 0)
+			what = "cipher";
+		else if (p.offset_bytes / SECTOR_SIZE_BYTES != c->device_offset_sectors)
+			what = "data offset";
+		else if (c->iv_offset_sectors)
+			what = "IV offset";
+		else if (sector_size(p.sector_size_bytes) != sector_size(c->sector_size_bytes))
+			what = "sector size";
+	}
 	if (!what)
 		return 0;
 	return err_set(e, -ESTALE, "this header is not the one that %s was opened with: another %s",

@@ -31,9 +31,6 @@ static int check_live(const struct resizing *x, struct err *e)
 		return err_set(e, -EBUSY, "%s is suspended", x->name);
 	if (l->crypt->crypt.integrity[0])
 		return err_set(e, -EOPNOTSUPP, "%s has integrity tags: its size is fixed", x->name);
-	if (last->type != DM_TARGET_CRYPT && last->type != DM_TARGET_LINEAR)
-		return err_set(e, -EOPNOTSUPP, "%s ends with a target of type %s", x->name,
-			       last->type_name);
 	if (last->dev_major != l->crypt->dev_major || last->dev_minor != l->crypt->dev_minor)
 		return err_set(e, -EOPNOTSUPP, "%s stands on several devices", x->name);
 	return 0;
@@ -73,19 +70,14 @@ static int unlock(struct resizing *x, struct err *e)
 	return r;
 }
 
-/* The end of the last data segment where it is fixed; 0: as far as the device goes. */
+/* The data segment's size where it is fixed; 0: as far as the device goes. */
 static uint64_t fixed_sectors(const struct resizing *x)
 {
-	const struct luks_segment *s, *last = NULL;
-	uint64_t total = 0;
+	struct luks_plan p;
 
-	if (!x->have_meta)
+	if (!x->have_meta || luks_make_plan(x->meta.header, &p, NULL) || p.dynamic)
 		return 0;
-	for (int id = 0; (s = luks_find_segment(x->meta.header, id)) && !s->backup; id++) {
-		total += s->size_bytes / SECTOR_SIZE_BYTES;
-		last = s;
-	}
-	return last && !last->dynamic ? total : 0;
+	return p.size_bytes / SECTOR_SIZE_BYTES;
 }
 
 /* How many sectors the mapping can have on this device. */
@@ -93,8 +85,7 @@ static int limit_sectors(const struct resizing *x, uint64_t *ret, struct err *e)
 {
 	const struct dm_target *last = &x->live.table.targets[x->live.table.n_targets - 1];
 	uint64_t device = x->device.size_bytes / SECTOR_SIZE_BYTES, fixed = fixed_sectors(x);
-	uint64_t offset = last->type == DM_TARGET_CRYPT ? last->crypt.device_offset_sectors
-							: last->linear.device_offset_sectors;
+	uint64_t offset = last->crypt.device_offset_sectors;
 
 	if (device <= offset)
 		return err_set(e, -EINVAL, "%s has %llu sectors, the data of %s begins at %llu",
@@ -109,7 +100,7 @@ static int limit_sectors(const struct resizing *x, uint64_t *ret, struct err *e)
 static int check_multiple(const struct resizing *x, uint64_t sectors, struct err *e)
 {
 	const struct dm_target *last = &x->live.table.targets[x->live.table.n_targets - 1];
-	uint32_t bytes = last->type == DM_TARGET_CRYPT ? last->crypt.sector_size_bytes : 0;
+	uint32_t bytes = last->crypt.sector_size_bytes;
 
 	if (sectors <= last->start_sectors)
 		return err_set(e, -EINVAL,

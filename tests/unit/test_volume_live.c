@@ -171,12 +171,13 @@ static void sizes(void)
 
 static void several_targets(void)
 {
+	struct err e = { 0 };
+
 	fake_reset();
 	grown_map(LOGON);
 	fake.kept_ring = true;
 	fake.live_n = 2;
 	fake.live_targets[1] = fake.live_targets[0];
-	fake.live_targets[0].type = DM_TARGET_LINEAR;
 	fake.live_targets[0].len_sectors = 800;
 	fake.live_targets[1].start_sectors = 800;
 	fake.live_targets[1].crypt.device_offset_sectors = 16 * MIB / 512 + 800;
@@ -186,6 +187,10 @@ static void several_targets(void)
 	CHECK_INT(fake.loaded_targets[1].len_sectors, 112 * MIB / 512 - 800);
 	size.size_sectors = 800;
 	CHECK_INT(resize(NULL), -EINVAL);
+	size.size_sectors = 0;
+	fake.live_targets[0].type = DM_TARGET_LINEAR;
+	CHECK_INT(resize(&e), -EOPNOTSUPP);
+	CHECK_CONTAINS(e.text, "isn't encrypted throughout");
 	CHECK_INT(fake.n_held, 0);
 }
 

@@ -54,6 +54,28 @@ static void opens(void)
 	check_left("mapping", "");
 }
 
+/* A header that tells the kernel to write plaintext: refused before anything is derived. */
+static void never_plaintext(void)
+{
+	struct luks_segment *s = fake.header.segments;
+	struct err e = { 0 };
+
+	fake_reset();
+	ask();
+	s[1] = s[0];
+	s[1].id = 1;
+	s[0].dynamic = false;
+	s[0].size_bytes = 8 * MIB;
+	s[1].offset_bytes += 8 * MIB;
+	s[1].type = LUKS_SEGMENT_LINEAR;
+	fake.header.n_segments = 2;
+	CHECK_INT(run(&e), -EOPNOTSUPP);
+	CHECK_CONTAINS(e.text, "segment 1: its type is linear");
+	CHECK_MSG(!strstr(fake.trace, "luks_unlock") && !strstr(fake.trace, "dm_create"), "%.600s",
+		  fake.trace);
+	check_left("", "");
+}
+
 static void every_rung(void)
 {
 	ask();
@@ -353,6 +375,7 @@ int main(void)
 	passphrase = text_secret("secret");
 	wrong = text_secret("wrong");
 	RUN(opens);
+	RUN(never_plaintext);
 	RUN(every_rung);
 	RUN(every_rung_of_everything);
 	RUN(keeps_the_key);

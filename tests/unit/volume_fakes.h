@@ -137,7 +137,8 @@ static inline void fake_reset(void)
 		h->keyslots[i] = (struct luks_keyslot){ .id = i,
 							.type = LUKS_KEYSLOT_LUKS2,
 							.key_bytes = KEY_BYTES };
-	h->digests[0] = (struct luks_digest){ .keyslots = 3, .segments = 1 };
+	h->digests[0] =
+		(struct luks_digest){ .type_name = "pbkdf2", .keyslots = 3, .segments = 1 };
 	h->segments[0] = (struct luks_segment){ .type = LUKS_SEGMENT_CRYPT,
 						.offset_bytes = 16 * MIB,
 						.dynamic = true,

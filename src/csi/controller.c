@@ -84,6 +84,10 @@ static const struct csi_method methods[] = {
 	METHOD("ListSnapshots", list_snapshots, csi_list_snapshots, false),
 	METHOD("GetSnapshot", get_snapshot, csi_get_snapshot, false),
 	METHOD("ControllerExpandVolume", controller_expand_volume, csi_controller_expand, false),
+	METHOD("ControllerListVolumeHealth", controller_list_volume_health, csi_list_volume_health,
+	       false),
+	METHOD("ControllerGetVolumeHealth", controller_get_volume_health, csi_get_volume_health,
+	       false),
 };
 
 const struct csi_method_list csi_controller_methods = { methods, ARRAY_SIZE(methods) };

@@ -18,6 +18,8 @@ enum csi_code csi_create_snapshot(struct csi_call *call);
 enum csi_code csi_delete_snapshot(struct csi_call *call);
 enum csi_code csi_list_snapshots(struct csi_call *call);
 enum csi_code csi_get_snapshot(struct csi_call *call);
+enum csi_code csi_list_volume_health(struct csi_call *call); /* health.c, as the next */
+enum csi_code csi_get_volume_health(struct csi_call *call);
 
 /** csi_backend_create - backend_create, with a live source suspended for the copy. */
 int csi_backend_create(struct csi_call *call, const struct backend_create *c,

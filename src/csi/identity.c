@@ -43,7 +43,7 @@ static Csi__V1__PluginCapability *capability(struct csi_call *call,
 	return c;
 }
 
-/* The same for every instance whatever its mode (CSI 1.12, GetPluginCapabilities). */
+/* The same for every instance whatever its mode (CSI, GetPluginCapabilities). */
 static enum csi_code get_plugin_capabilities(struct csi_call *call)
 {
 	static const Csi__V1__PluginCapability__Service__Type list[] = {

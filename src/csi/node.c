@@ -73,6 +73,8 @@ static const struct csi_method methods[] = {
 	METHOD("NodeUnpublishVolume", node_unpublish_volume, node_unpublish_rpc, false),
 	METHOD("NodeGetVolumeStats", node_get_volume_stats, node_stats_rpc, false),
 	METHOD("NodeExpandVolume", node_expand_volume, node_expand_rpc, false),
+	METHOD("NodeGetVolumeHealth", node_get_volume_health, node_volume_health_rpc, false),
+	METHOD("NodeGetStorageHealth", node_get_storage_health, node_storage_health_rpc, false),
 	METHOD("NodeGetCapabilities", node_get_capabilities, get_capabilities, true),
 	METHOD("NodeGetInfo", node_get_info, get_info, true),
 };

@@ -66,6 +66,8 @@ enum csi_code node_publish_rpc(struct csi_call *call);
 enum csi_code node_unpublish_rpc(struct csi_call *call);
 enum csi_code node_stats_rpc(struct csi_call *call);
 enum csi_code node_expand_rpc(struct csi_call *call);
+enum csi_code node_volume_health_rpc(struct csi_call *call); /* health.c, as the next */
+enum csi_code node_storage_health_rpc(struct csi_call *call);
 
 /** node_find_use - the use of @kind with this path; -ENOENT. *ret_others: uses of that kind with
  * other paths. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""descriptor.py OURS UPSTREAM DESCRIBE.C: two FileDescriptorSets compared, and the driver's table of secret fields with
-the markers. Prints result lines."""
+"""descriptor.py DESCRIBE.C OURS UPSTREAM...: our FileDescriptorSet compared with each version's of the specification, and the
+driver's table of secret fields with the markers. Prints result lines."""
 import re
 import sys
 
@@ -78,12 +78,17 @@ def say(name, good, why=""):
     return good
 
 
-def compare(ours, theirs):
+def compare(ours, versions):
+    """All that each version has is in ours, and ours has nothing that no version has."""
     good = True
+    for path, theirs in versions.items():
+        for kind in ours:
+            missing = sorted(theirs[kind] - ours[kind])
+            good &= say(f"descriptor: all {kind} of {path} ({len(theirs[kind])}) are in ours", bool(theirs[kind]) and not missing,
+                        f"missing {missing[:5]}")
     for kind in ours:
-        missing, extra = sorted(theirs[kind] - ours[kind]), sorted(ours[kind] - theirs[kind])
-        good &= say(f"descriptor: {kind} ({len(theirs[kind])}) are upstream's", bool(theirs[kind]) and not missing and not extra,
-                    f"missing {missing[:5]}, extra {extra[:5]}")
+        extra = sorted(ours[kind].difference(*(v[kind] for v in versions.values())))
+        good &= say(f"descriptor: {kind} ({len(ours[kind])}) are all upstream's", not extra, f"extra {extra[:5]}")
     return good
 
 
@@ -99,17 +104,19 @@ def compare_table(ours, path):
 
 
 def main():
-    ours, theirs = facts(load(sys.argv[1])), facts(load(sys.argv[2]))
-    good = say("control: the comparison sees one changed number", control(sys.argv[1], theirs))
-    good &= compare(ours, theirs)
-    good &= compare_table(ours, sys.argv[3])
+    table, own, *upstream = sys.argv[1:]
+    ours, versions = facts(load(own)), {path: facts(load(path)) for path in upstream}
+    good = say("control: the comparison sees one changed number", control(own, ours))
+    good &= say("control: the versions differ", len({len(v["fields"]) for v in versions.values()}) == len(upstream))
+    good &= compare(ours, versions)
+    good &= compare_table(ours, table)
     return 0 if good else 1
 
 
-def control(path, theirs):
+def control(path, ours):
     changed = load(path)
     changed.message_type[1].field[0].number += 100
-    return facts(changed)["fields"] != theirs["fields"]
+    return facts(changed)["fields"] != ours["fields"]
 
 
 if __name__ == "__main__":

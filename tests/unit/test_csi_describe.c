@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests as the log's text: everything that CSI 1.12 marks csi_secret, mount flags and
+// Requests as the log's text: everything that CSI 1.13 marks csi_secret, mount flags and
 // Kubernetes' tokens stay out of it, the rest is there.
 #include "csi_request.h"
 
-/* CSI 1.12: the fields with the option csi_secret. SnapshotMetadata's two are of a service that
+/* CSI 1.13: the fields with the option csi_secret. SnapshotMetadata's two are of a service that
  * isn't served. */
 static const struct {
 	const char *message;
@@ -20,6 +20,9 @@ static const struct {
 	{ "ListSnapshotsRequest", 5 },
 	{ "GetSnapshotRequest", 2 },
 	{ "ControllerExpandVolumeRequest", 3 },
+	{ "ControllerListVolumeHealthRequest", 3 },
+	{ "ControllerGetVolumeHealthRequest", 2 },
+	{ "NodeGetStorageHealthRequest", 1 },
 	{ "NodeStageVolumeRequest", 5 },
 	{ "NodePublishVolumeRequest", 7 },
 	{ "NodeExpandVolumeRequest", 6 },

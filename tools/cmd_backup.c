@@ -50,6 +50,7 @@ static void fill_pin(const struct luks_header *h, struct backup_pin *p)
 	text_copy(p->cipher, sizeof(p->cipher), s->encryption);
 	p->data_offset_bytes = luks_data_offset(h);
 	p->sector_size_bytes = s->sector_size_bytes;
+	(void)!luks_pin(h, p->mapping, NULL); /* a volume that can't be mapped may be backed up, too */
 }
 
 /* What the header says, where there is one. */

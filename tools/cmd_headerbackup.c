@@ -18,7 +18,7 @@ int cmd_headerbackup(struct cli *c)
 	r = need_file(c);
 	if (r)
 		return r;
-	r = volume_backup_header(&c->env, &w, file, &c->err);
+	r = volume_backup_header(&c->env, &w, file, NULL, &c->err);
 	if (r == -EEXIST) /* its exit code is not that of a busy device */
 		return err_set(&c->err, -EINVAL, "Requested header backup file %s already exists.",
 			       file);

@@ -37,8 +37,8 @@ struct backend_pin {
 	char cipher[96];
 	uint64_t data_offset_bytes;
 	uint32_t sector_size_bytes;
-	char digest[65]; /* hex SHA-256 over the digest objects of the segments: salt, hash,
-			    iterations, digest */
+	char digest[65];  /* luks_fingerprint's */
+	char mapping[65]; /* luks_pin's; "" in a record or backup made before there was one */
 };
 
 struct backend_volume {

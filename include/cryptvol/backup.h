@@ -16,6 +16,7 @@ struct err;
 /** What the header of a restored volume has to be; "" / 0 = not known. */
 struct backup_pin {
 	char cipher[96], digest[65]; /* digest: luks_fingerprint's */
+	char mapping[65];	     /* luks_pin's; "" = made before there was one */
 	uint64_t data_offset_bytes, sector_size_bytes;
 };
 /** What is backed up: an image file or block device that nobody writes to meanwhile. */

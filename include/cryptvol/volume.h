@@ -40,6 +40,15 @@ struct volume_key {
 	int keyslot; /* LUKS_ANY, or the only one to try */
 };
 
+/**
+ * Asked of the very copy of a header that a verb goes on with, when it is loaded: 0, or why the
+ * verb shall not (-EBADMSG: it isn't the one that the caller knows). check NULL: nobody is asked.
+ */
+struct volume_check {
+	int (*check)(void *arg, const struct luks_header *h, struct err *e);
+	void *arg;
+};
+
 /* ---- header only ---- */
 
 /** volume_load_header - read the header of @w (recovering where allowed); luks_free it. Only reads
@@ -81,9 +90,10 @@ int volume_repair(const struct volume_env *env, const struct volume_where *w, st
 /**
  * volume_backup_header - the metadata region, key slots included, into a new file of mode 0400
  * (-EEXIST where it is there). Whoever has it and an old passphrase opens the volume for good.
+ * @check (may be NULL) is asked of the copy in the file, before the file has its name.
  */
 int volume_backup_header(const struct volume_env *env, const struct volume_where *w,
-			 const char *file, struct err *e);
+			 const char *file, const struct volume_check *check, struct err *e);
 /**
  * volume_restore_header - write it back. A header that is there has to have the same data offset
  * and area sizes (-EINVAL); one with requirements that we don't know or lack is refused. The backup
@@ -131,6 +141,7 @@ struct volume_open {
 	uint32_t flags;	 /* enum luks_flag to add to the header's persistent ones */
 	bool persistent; /* write flags into the header */
 	uint64_t size_sectors; /* 0 = all */
+	struct volume_check check;
 };
 /** volume_open - unlock, key into the kernel, map. *ret_keyslot may be LUKS_ANY (volume key given).
  */

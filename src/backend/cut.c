@@ -276,6 +276,7 @@ static int write_backup(struct backend *b, const struct backend_snapshot *s, str
 
 	text_copy(src.pin.cipher, sizeof(src.pin.cipher), s->pin.cipher);
 	text_copy(src.pin.digest, sizeof(src.pin.digest), s->pin.digest);
+	text_copy(src.pin.mapping, sizeof(src.pin.mapping), s->pin.mapping);
 	image_path(b, true, s->id, path, sizeof(path));
 	src.path = path;
 	progress_begin(&progress, b, "backup", s->id);

@@ -258,6 +258,34 @@ static int check_schema(struct backend *b, const char *node_id, struct err *e)
 	return 0;
 }
 
+/* Columns that came later. Drivers before them leave them out and so keep their defaults, so the
+ * schema's version stays. */
+static int add_columns(struct backend *b, struct err *e)
+{
+	static const struct {
+		const char *there, *add;
+	} columns[] = {
+		{ "SELECT 1 FROM pragma_table_info('volumes') WHERE name='pin_mapping'",
+		  "ALTER TABLE volumes ADD COLUMN pin_mapping TEXT NOT NULL DEFAULT ''" },
+		{ "SELECT 1 FROM pragma_table_info('snapshots') WHERE name='pin_mapping'",
+		  "ALTER TABLE snapshots ADD COLUMN pin_mapping TEXT NOT NULL DEFAULT ''" },
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(columns) && r >= 0; i++) {
+		sqlite3_stmt *s;
+
+		r = state_query(b, &s, e, columns[i].there, "");
+		if (r)
+			return r;
+		r = state_step(b, s, e);
+		sqlite3_finalize(s);
+		if (!r)
+			r = exec(b, columns[i].add, e);
+	}
+	return r < 0 ? r : 0;
+}
+
 /* A file system that can't, or is full already: then without. */
 static void reserve_log(const char *db_path)
 {
@@ -294,6 +322,7 @@ int state_open(struct backend *b, const char *node_id, struct err *e)
 	if (r)
 		return r;
 	r = has_schema(b) ? check_schema(b, node_id, e) : create_schema(b, node_id, e);
+	r = r ?: add_columns(b, e);
 	r = r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
 	if (!r)
 		reserve_log(path);

@@ -7,7 +7,8 @@
 #define COLUMNS                                                                                 \
 	"id, name, volume_id, group_id, kind, size, header, encrypted, block, ready, fs_type, " \
 	"format, fs_made, pin_uuid,"                                                            \
-	" pin_cipher, pin_offset, pin_sector, pin_digest, created, created_nanos, location"
+	" pin_cipher, pin_offset, pin_sector, pin_digest, created, created_nanos, location, "   \
+	"pin_mapping"
 
 static int copy(char *dst, size_t cap, sqlite3_stmt *s, int column)
 {
@@ -37,6 +38,7 @@ static int read_row(sqlite3_stmt *s, struct backend_snapshot *ret)
 	    copy(v.pin.uuid, sizeof(v.pin.uuid), s, 13) ||
 	    copy(v.pin.cipher, sizeof(v.pin.cipher), s, 14) ||
 	    copy(v.pin.digest, sizeof(v.pin.digest), s, 17) ||
+	    copy(v.pin.mapping, sizeof(v.pin.mapping), s, 21) ||
 	    copy(v.location, sizeof(v.location), s, 20))
 		return -EBADMSG;
 	*ret = v;
@@ -70,13 +72,14 @@ int snapshot_row_insert(struct backend *b, const struct backend_snapshot *v, str
 {
 	return state_run(b, NULL, e,
 			 "INSERT INTO snapshots(" COLUMNS
-			 ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-			 "ttttiiiiiitiittiitiit", v->id, v->name, v->volume_id, v->group_id,
+			 ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+			 "ttttiiiiiitiittiitiitt", v->id, v->name, v->volume_id, v->group_id,
 			 (int64_t)v->kind, (int64_t)v->size_bytes, (int64_t)v->header_bytes,
 			 (int64_t)v->encrypted, (int64_t)v->block, (int64_t)v->ready, v->fs_type,
 			 (int64_t)v->format, (int64_t)v->fs_made, v->pin.uuid, v->pin.cipher,
 			 (int64_t)v->pin.data_offset_bytes, (int64_t)v->pin.sector_size_bytes,
-			 v->pin.digest, v->created_seconds, v->created_nanos, v->location);
+			 v->pin.digest, v->created_seconds, v->created_nanos, v->location,
+			 v->pin.mapping);
 }
 
 int snapshot_row_ready(struct backend *b, const char *id, struct err *e)
@@ -187,6 +190,7 @@ static int from_manifest(const struct backend *b, const char *id, const struct b
 	    text_copy(s.pin.uuid, sizeof(s.pin.uuid), i->uuid) ||
 	    text_copy(s.pin.cipher, sizeof(s.pin.cipher), i->pin.cipher) ||
 	    text_copy(s.pin.digest, sizeof(s.pin.digest), i->pin.digest) ||
+	    text_copy(s.pin.mapping, sizeof(s.pin.mapping), i->pin.mapping) ||
 	    text_copy(s.location, sizeof(s.location), b->backup_dir))
 		return err_set(e, -EBADMSG, "backup \"%s\": a name in it is too long", i->name);
 	*ret = s;

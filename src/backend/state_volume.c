@@ -6,7 +6,7 @@
 	"id, name, size, header, encrypted, block, fs_type, parameters, mutable_parameters, "  \
 	"source, source_id, format, nonce, fs_made,"                                           \
 	" pin_uuid, pin_cipher, pin_offset, pin_sector, pin_digest, modes, created, adopted, " \
-	"state, fs_nonce, fs_bytes"
+	"state, fs_nonce, fs_bytes, pin_mapping"
 #define STATE_COLUMN 22
 
 void backend_volume_clear(struct backend_volume *v)
@@ -44,6 +44,7 @@ static int read_row(sqlite3_stmt *s, struct backend_volume *ret)
 	    copy(v.pin.uuid, sizeof(v.pin.uuid), s, 14) ||
 	    copy(v.pin.cipher, sizeof(v.pin.cipher), s, 15) ||
 	    copy(v.pin.digest, sizeof(v.pin.digest), s, 18) ||
+	    copy(v.pin.mapping, sizeof(v.pin.mapping), s, 25) ||
 	    copy(v.fs_nonce, sizeof(v.fs_nonce), s, 23))
 		return -EBADMSG;
 	v.parameters = strdup(state_text(s, 7));
@@ -85,15 +86,16 @@ int volume_row_insert(struct backend *b, const struct backend_volume *v, enum re
 {
 	return state_run(b, NULL, e,
 			 "INSERT INTO volumes(" COLUMNS
-			 ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-			 "ttiiiitttititittiitiiiiti", v->id, v->name, (int64_t)v->size_bytes,
+			 ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+			 "ttiiiitttititittiitiiiitit", v->id, v->name, (int64_t)v->size_bytes,
 			 (int64_t)v->header_bytes, (int64_t)v->encrypted, (int64_t)v->block,
 			 v->fs_type, v->parameters ?: "{}", v->mutable_parameters ?: "{}",
 			 (int64_t)v->source, v->source_id, (int64_t)v->format, v->format_nonce,
 			 (int64_t)v->fs_format, v->pin.uuid, v->pin.cipher,
 			 (int64_t)v->pin.data_offset_bytes, (int64_t)v->pin.sector_size_bytes,
 			 v->pin.digest, (int64_t)v->access_modes, v->created_seconds,
-			 (int64_t)v->adopted, (int64_t)st, v->fs_nonce, (int64_t)v->fs_bytes);
+			 (int64_t)v->adopted, (int64_t)st, v->fs_nonce, (int64_t)v->fs_bytes,
+			 v->pin.mapping);
 }
 
 int volume_row_state(struct backend *b, const char *id, enum record_state st, struct err *e)
@@ -230,9 +232,9 @@ int backend_set_pin(struct backend *b, const char *id, const struct backend_pin 
 	state_lock(b);
 	r = state_run(b, &n, e,
 		      "UPDATE volumes SET pin_uuid=?, pin_cipher=?, pin_offset=?, pin_sector=?, "
-		      "pin_digest=? WHERE id=? AND state=1",
-		      "ttiitt", p->uuid, p->cipher, (int64_t)p->data_offset_bytes,
-		      (int64_t)p->sector_size_bytes, p->digest, id);
+		      "pin_digest=?, pin_mapping=? WHERE id=? AND state=1",
+		      "ttiittt", p->uuid, p->cipher, (int64_t)p->data_offset_bytes,
+		      (int64_t)p->sector_size_bytes, p->digest, p->mapping, id);
 	state_unlock(b);
 	return changed(r, n, id, e);
 }

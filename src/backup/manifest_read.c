@@ -50,6 +50,7 @@ static const struct member members[] = {
 	{ TEXT("digest", pin.digest), true },
 	{ NUMBER("data_offset", pin.data_offset_bytes), true },
 	{ NUMBER("sector", pin.sector_size_bytes), true },
+	{ TEXT("mapping", pin.mapping), true },
 };
 #define N_MEMBERS ARRAY_SIZE(members)
 #define BEFORE_BLOCKS 0x7u

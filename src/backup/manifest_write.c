@@ -89,6 +89,8 @@ static void put_head(struct manifest_writer *w)
 		put_text(w, "digest", i->pin.digest);
 		put_number(w, "data_offset", i->pin.data_offset_bytes);
 		put_number(w, "sector", i->pin.sector_size_bytes);
+		if (i->pin.mapping[0])
+			put_text(w, "mapping", i->pin.mapping);
 	}
 	put_number(w, "created", (uint64_t)i->created_seconds);
 	put_number(w, "block", BACKUP_BLOCK_BYTES);

@@ -19,6 +19,7 @@ struct node_stage {
 	char device[4096];  /* what is mounted: backing, or the mapping */
 	bool opened;	    /* the mapping was made by this call */
 	bool mounted;	    /* the file system was mounted by this call */
+	struct backend_pin seen; /* of the header that was checked last */
 };
 
 /* ---- node_crypt.c: header and mapping ---- */
@@ -42,10 +43,9 @@ int node_header_backup(struct node_stage *s, struct err *e);
 enum csi_code node_format_crypt(struct node_stage *s);
 /** node_prove_blank - not a byte where only a volume that was in use can have one. -EUCLEAN. */
 int node_prove_blank(const struct node_stage *s, struct err *e);
-/** node_pin_of - what of a header is pinned. */
-int node_pin_of(const struct luks_header *h, struct backend_pin *ret, struct err *e);
-/** node_pin_check - does the header still have it? -EBADMSG says what differs. */
-int node_pin_check(const struct backend_pin *pin, const struct luks_header *h, struct err *e);
+/** node_check - for a verb of the volume room: is the copy of the header that it goes on with the
+ * recorded one, and can it be mapped? -EBADMSG says what differs. s->seen is its pin. */
+struct volume_check node_check(struct node_stage *s);
 
 /* ---- node_rotate.c ---- */
 /** node_rotate - CRYPTO_KEY_VALUE_PREVIOUS is given: add the new passphrase, prove it, kill the old

@@ -21,6 +21,7 @@ static struct volume_where where_of(const struct node_stage *s)
 
 int node_header_backup(struct node_stage *s, struct err *e)
 {
+	const struct volume_check check = node_check(s);
 	struct volume_where w = where_of(s);
 	char path[4096];
 	int r;
@@ -28,7 +29,7 @@ int node_header_backup(struct node_stage *s, struct err *e)
 	if (s->is_static)
 		return 0; /* not ours to keep: its owner has luksHeaderBackup */
 	r = backend_header_path(s->call->driver->backend, s->volume.id, path, sizeof(path), e);
-	r = r ?: volume_backup_header(&s->call->driver->env, &w, path, e);
+	r = r ?: volume_backup_header(&s->call->driver->env, &w, path, &check, e);
 	if (!r && chmod(path, 0600))
 		r = err_sys(e, -errno, "%s", path);
 	return r ? err_wrap(e, r, "the header can't be backed up") : 0;
@@ -68,8 +69,11 @@ static int judge_mapping(struct node_stage *s, const struct luks_header *h, enum
 		why = "the device below it is gone or another one";
 	else if (!s->is_static && st.size_sectors * SECTOR_SIZE_BYTES > s->volume.size_bytes)
 		why = "it is bigger than the volume";
-	else if (st.offset_sectors * SECTOR_SIZE_BYTES != luks_data_offset(h))
+	else if (st.offset_sectors * SECTOR_SIZE_BYTES != s->seen.data_offset_bytes)
 		why = "its data offset is another one";
+	else if (st.n_targets != 1 || strcmp(st.cipher, s->seen.cipher) != 0 ||
+		 st.iv_offset_sectors || st.sector_size_bytes != s->seen.sector_size_bytes)
+		why = "its table isn't what the header says";
 	if (why)
 		csi_logf(CSI_LOG_WARNING, "stale_mapping", "mapping %s is left from before: %s",
 			 s->volume.id, why);
@@ -117,7 +121,8 @@ static enum csi_code prove_passphrase(struct node_stage *s)
 	struct volume_open o = { .where = w,
 				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
 				 .test_only = true,
-				 .shared = true };
+				 .shared = true,
+				 .check = node_check(s) };
 	struct err e = { 0 };
 	int slot;
 
@@ -135,7 +140,8 @@ static int keep_key(struct node_stage *s, struct err *e)
 				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
 				 .refresh = true,
 				 .keep_key = true,
-				 .flags = s->class.flags };
+				 .flags = s->class.flags,
+				 .check = node_check(s) };
 	int slot;
 
 	return volume_open(&s->call->driver->env, &o, &slot, e);
@@ -177,32 +183,17 @@ static int load_header(struct node_stage *s, struct luks_header **ret, struct er
 	return r;
 }
 
-static int check_size(const struct node_stage *s, const struct luks_header *h, struct err *e)
+/* Pinned at the first open that worked; a record from before there was a hash gets one. The pin is
+ * that of the copy which was opened, not of one read again. */
+static int pin(struct node_stage *s, struct err *e)
 {
-	uint64_t offset = luks_data_offset(h);
-
-	if (s->is_static || s->volume.adopted)
-		return 0;
-	if (offset > s->volume.header_bytes)
-		return err_set(
-			e, -EBADMSG,
-			"the header puts the data at %llu, beyond the %llu that were set aside",
-			(unsigned long long)offset, (unsigned long long)s->volume.header_bytes);
-	return 0;
-}
-
-/* Pinned at the first open that worked. */
-static int pin(struct node_stage *s, const struct luks_header *h, struct err *e)
-{
-	struct backend_pin now;
 	int r;
 
-	if (s->is_static || *s->volume.pin.digest)
+	if (s->is_static || *s->volume.pin.mapping)
 		return 0;
-	r = node_pin_of(h, &now, e);
-	r = r ?: backend_set_pin(s->call->driver->backend, s->volume.id, &now, e);
+	r = backend_set_pin(s->call->driver->backend, s->volume.id, &s->seen, e);
 	if (!r)
-		s->volume.pin = now;
+		s->volume.pin = s->seen;
 	return r;
 }
 
@@ -231,7 +222,8 @@ static enum csi_code open_mapping(struct node_stage *s)
 				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
 				 .readonly = s->readonly,
 				 .keep_key = true,
-				 .flags = s->class.flags };
+				 .flags = s->class.flags,
+				 .check = node_check(s) };
 	struct err e = { 0 };
 	int slot;
 
@@ -276,7 +268,7 @@ enum csi_code node_open_crypt(struct node_stage *s)
 		if (code)
 			return code;
 	}
-	if (load_header(s, &h, &e) || node_pin_check(&s->volume.pin, h, &e) || check_size(s, h, &e))
+	if (load_header(s, &h, &e) || node_check(s).check(s, h, &e))
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	if (s->keys.previous && !s->readonly) {
 		code = node_rotate(s);
@@ -286,7 +278,7 @@ enum csi_code node_open_crypt(struct node_stage *s)
 	code = settle_mapping(s, h);
 	if (code)
 		return code;
-	if (pin(s, h, &e))
+	if (pin(s, &e))
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	keep_first_header(s);
 	node_mapping_path(s->volume.id, s->device);

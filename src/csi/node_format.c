@@ -11,61 +11,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-/* ---- pins ---- */
-
-int node_pin_of(const struct luks_header *h, struct backend_pin *ret, struct err *e)
-{
-	const struct luks_segment *seg = luks_default_segment(h);
-	struct backend_pin p = { .data_offset_bytes = luks_data_offset(h) };
-	int r = luks_fingerprint(h, p.digest, e);
-
-	if (r)
-		return r;
-	p.sector_size_bytes = seg->sector_size_bytes;
-	if (text_copy(p.uuid, sizeof(p.uuid), h->uuid) ||
-	    text_copy(p.cipher, sizeof(p.cipher), seg->encryption))
-		return err_set(e, -EBADMSG, "the header's UUID or cipher is too long");
-	*ret = p;
-	return 0;
-}
-
-int node_pin_check(const struct backend_pin *pin, const struct luks_header *h, struct err *e)
-{
-	struct backend_pin now;
-	int r;
-
-	/* Of an old backup the UUID is all that is known. */
-	if (*pin->uuid && strcmp(pin->uuid, h->uuid) != 0)
-		return err_set(e, -EBADMSG,
-			       "the header isn't the recorded one: its UUID is %s, recorded is %s",
-			       h->uuid, pin->uuid);
-	if (!*pin->digest)
-		return 0;
-	r = node_pin_of(h, &now, e);
-	if (r)
-		return r;
-	if (strcmp(now.cipher, pin->cipher) != 0)
-		return err_set(
-			e, -EBADMSG,
-			"the header isn't the recorded one: its cipher is %s, recorded is %s",
-			now.cipher, pin->cipher);
-	if (now.data_offset_bytes != pin->data_offset_bytes)
-		return err_set(e, -EBADMSG,
-			       "the header isn't the recorded one: its data offset is %llu, "
-			       "recorded is %llu",
-			       (unsigned long long)now.data_offset_bytes,
-			       (unsigned long long)pin->data_offset_bytes);
-	if (now.sector_size_bytes != pin->sector_size_bytes)
-		return err_set(
-			e, -EBADMSG,
-			"the header isn't the recorded one: its sector size is %u, recorded is %u",
-			now.sector_size_bytes, pin->sector_size_bytes);
-	if (strcmp(now.digest, pin->digest) != 0)
-		return err_set(e, -EBADMSG,
-			       "the header isn't the recorded one: it is for another volume key");
-	return 0;
-}
-
 /* ---- may it be formatted? ---- */
 
 static int check_device_size(const struct node_stage *s, int fd, struct err *e)

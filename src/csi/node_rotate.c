@@ -10,7 +10,8 @@ static int slot_of(struct node_stage *s, const struct secret *passphrase, int *r
 	struct volume_open o = { .where.device = s->backing,
 				 .key = { .passphrase = passphrase, .keyslot = LUKS_ANY },
 				 .test_only = true,
-				 .shared = true };
+				 .shared = true,
+				 .check = node_check(s) };
 
 	return volume_open(&s->call->driver->env, &o, ret, e);
 }

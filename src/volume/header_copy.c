@@ -38,7 +38,21 @@ int volume_copy_region(int from, int to, uint64_t bytes, bool skip_zeros, struct
 
 /* ---- backup ---- */
 
-static int write_backup(const struct volume_metadata *m, const char *file, struct err *e)
+/* What was copied is what is asked about: the device may have changed since it was loaded. */
+static int check_copy(int fd, const struct volume_check *check, struct err *e)
+{
+	const struct luks_io io = { .fd = fd, .no_locks = true };
+	_cleanup_luks_ struct luks_header *h = NULL;
+	int r;
+
+	if (!check)
+		return 0;
+	r = luks_load(&io, &h, e);
+	return r ?: volume_ask(check, h, e);
+}
+
+static int write_backup(const struct volume_metadata *m, const char *file,
+			const struct volume_check *check, struct err *e)
 {
 	uint64_t bytes = region_bytes(m->header);
 	struct volume_new_file n;
@@ -50,13 +64,14 @@ static int write_backup(const struct volume_metadata *m, const char *file, struc
 		return err_wrap(e, r, "header backup");
 	r = ftruncate(n.fd, (off_t)bytes) ? err_sys(e, -errno, "%s", file) : 0;
 	r = r ?: volume_copy_region(m->io.fd, n.fd, bytes, true, e);
+	r = r ?: check_copy(n.fd, check, e);
 	r = r ?: volume_new_file_name(&n, e);
 	close(n.fd);
 	return r;
 }
 
 int volume_backup_header(const struct volume_env *env, const struct volume_where *w,
-			 const char *file, struct err *e)
+			 const char *file, const struct volume_check *check, struct err *e)
 {
 	struct volume_metadata m;
 	struct luks_lock lock = { .fd = -1 };
@@ -72,7 +87,7 @@ int volume_backup_header(const struct volume_env *env, const struct volume_where
 		r = luks_lock_take(m.io.fd, false, &lock, e);
 		locked = !r;
 	}
-	r = r ?: write_backup(&m, file, e);
+	r = r ?: write_backup(&m, file, check, e);
 	if (locked)
 		luks_lock_release(&lock);
 	volume_close_metadata(&m);

@@ -38,6 +38,8 @@ enum volume_access { VOLUME_READ, VOLUME_RECOVER, VOLUME_WRITE };
  */
 int volume_open_metadata(const struct volume_env *env, const struct volume_where *w,
 			 enum volume_access access, struct volume_metadata *ret, struct err *e);
+/** volume_ask - what @c says of @h; 0 where nobody is asked. */
+int volume_ask(const struct volume_check *c, const struct luks_header *h, struct err *e);
 void volume_close_metadata(struct volume_metadata *m);
 
 /* ---- a key that opened something (unlock.c) ---- */

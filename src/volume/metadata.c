@@ -87,6 +87,11 @@ int volume_open_metadata(const struct volume_env *env, const struct volume_where
 	return r;
 }
 
+int volume_ask(const struct volume_check *c, const struct luks_header *h, struct err *e)
+{
+	return c && c->check ? c->check(c->arg, h, e) : 0;
+}
+
 void volume_close_metadata(struct volume_metadata *m)
 {
 	luks_free(m->header);

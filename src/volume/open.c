@@ -60,6 +60,8 @@ static int test_key(const struct volume_env *env, const struct volume_open *o, i
 	how.any_digest = o->any_digest || is_unbound(m.header, o->key.keyslot);
 	r = luks_check_usable(m.header, e);
 	if (!r)
+		r = volume_ask(&o->check, m.header, e);
+	if (!r)
 		r = volume_unlock(env, &m.io, m.header, &o->key, &how, &u, e);
 	if (!r)
 		*ret_keyslot = u.keyslot;
@@ -134,6 +136,8 @@ static int load_header(struct opening *x, struct err *e)
 	if (r)
 		return r;
 	r = luks_check_usable(x->header, e);
+	if (!r)
+		r = volume_ask(&x->o->check, x->header, e);
 	if (r)
 		return err_wrap(e, r, "%s", d->given);
 	/* Made persistent, the flags replace those that the header holds (cryptsetup's rule too:

@@ -63,6 +63,8 @@ static int load_header(struct refreshing *x, struct err *e)
 		return r;
 	r = luks_check_usable(x->meta.header, e);
 	if (!r)
+		r = volume_ask(&x->o->check, x->meta.header, e);
+	if (!r)
 		r = volume_live_matches(&x->live, x->meta.header, e);
 	if (r)
 		volume_close_metadata(&x->meta);

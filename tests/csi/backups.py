@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import time
 
-from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, expect, in_background, mount_cap, read_at, run, run_on,
+from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, edit_header, expect, in_background, mount_cap, read_at, run, run_on,
                  source_snapshot, wait_for)
 
 CRYPTVOL = os.environ.get("CRYPTVOL", "cryptvol")
@@ -156,6 +156,11 @@ def pinned(lab):
             w.attach()
             why = w.stage_fails("FAILED_PRECONDITION")
             assert "for another volume key" in str(why), f"{handle}: {why}"
+            with open(w.image, "r+b") as f:
+                f.write(good)
+            edit_header(w.image, lambda t: t["config"].update(flags=["allow-discards"]))
+            why = w.stage_fails("FAILED_PRECONDITION")
+            assert "were changed" in str(why), f"{handle}: {why}"
             with open(w.image, "r+b") as f:
                 f.write(good)
             w.up()

@@ -542,6 +542,25 @@ def records(lab, sql, *args):
         return db.execute(sql, args).fetchall()
 
 
+def edit_header(path, change):
+    """Change the metadata of both copies of a LUKS2 header in place, with good checksums: change(the JSON tree)."""
+    size = 0x4000
+    with open(path, "r+b") as f:
+        for offset in (0, size):
+            f.seek(offset)
+            copy = bytearray(f.read(size))
+            tree = json.loads(copy[4096:].split(b"\0")[0])
+            change(tree)
+            text = json.dumps(tree, separators=(",", ":")).encode()
+            copy[4096:] = text + bytes(size - 4096 - len(text))
+            copy[448:512] = bytes(64)
+            copy[448:480] = hashlib.sha256(copy).digest()
+            f.seek(offset)
+            f.write(copy)
+        f.flush()
+        os.fsync(f.fileno())
+
+
 def small_state(lab, kind, mib):
     """A folder of its own file system, for a state directory."""
     image, folder = f"{SCRATCH}/csi/small.img", f"{SCRATCH}/small"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, expect, fingerprint,
+from lab import (CLI, CRYPTSETUP, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, drop_caches, edit_header, expect, fingerprint,
                  lab_loop, loop_of, lose_records, mappings, mount_cap, mounted, read_at, records, run, run_on, secret, source_snapshot,
                  source_volume, still_there, text_of, used, wait_for, write_at)
 
@@ -389,6 +389,72 @@ def pins(lab):
         write_at(v.image, data, HEADER)
         drop_caches()
     still_there(v)
+
+
+def half_linear(tree):
+    tree["segments"]["0"]["size"] = str(8 * MIB)
+    tree["segments"]["1"] = {"type": "linear", "offset": str(HEADER + 8 * MIB), "size": "dynamic"}
+
+
+EDITS = (("is linear", half_linear),
+         ("iv_tweak", lambda t: t["segments"]["0"].update(iv_tweak="8")),
+         ("were changed", lambda t: t["segments"]["0"].update(future=1)),
+         ("were changed", lambda t: t["config"].update(flags=["allow-discards"])),
+         ("requirement", lambda t: t["config"].update(requirements={"mandatory": ["future"]})))
+
+
+@case("pins: a header edited by hand with good checksums is refused, and nothing is mapped; the old one put back opens it")
+def edited(lab):
+    v = used(lab)
+    good = v.header()
+    for says, change in EDITS:
+        edit_header(v.image, change)
+        drop_caches()
+        untouched(lab, v, REFUSED, says)
+        write_at(v.image, good)
+    drop_caches()
+    still_there(v)
+
+
+@case("pins: a record from before the hash gets it at the next good open, by its fields; from then on edits are refused")
+def old_pin(lab):
+    v = used(lab)
+    good = v.header()
+    pinned = records(lab, "SELECT pin_mapping FROM volumes WHERE id=?", v.id)[0][0]
+    expect("the pin's characters", 64, len(pinned))
+    lab.driver.stop()
+    for table in ("volumes", "snapshots"):
+        records(lab, f"ALTER TABLE {table} DROP COLUMN pin_mapping")
+    lab.driver.start()
+    edit_header(v.image, half_linear)
+    drop_caches()
+    untouched(lab, v, REFUSED, "is linear")
+    write_at(v.image, good)
+    drop_caches()
+    expect("not by a refused one", "", records(lab, "SELECT pin_mapping FROM volumes WHERE id=?", v.id)[0][0])
+    v.stage()
+    v.unstage()
+    expect("taken over", pinned, records(lab, "SELECT pin_mapping FROM volumes WHERE id=?", v.id)[0][0])
+    edit_header(v.image, lambda t: t["config"].update(flags=["allow-discards"]))
+    drop_caches()
+    untouched(lab, v, REFUSED, "were changed")
+    write_at(v.image, good)
+    drop_caches()
+    still_there(v)
+
+
+@case("pins: a kept header that was edited is refused where it is put back")
+def edited_kept_header(lab):
+    v = used(lab)
+    kept = lab.driver.header_backups(v.id)[0]
+    for change, works in ((lambda t: t["config"].update(flags=["allow-discards"]), False), (lambda t: t["config"].pop("flags"), True)):
+        edit_header(kept, change)
+        run(CRYPTSETUP, "-q", "luksHeaderRestore", v.image, "--header-backup-file", kept)
+        drop_caches()
+        if works:
+            still_there(v)
+        else:
+            untouched(lab, v, REFUSED, "were changed")
 
 
 @case("header backups: the first good one, and before every change, 0600, the last three; stock cryptsetup opens them; erased with the volume")

@@ -76,6 +76,32 @@ static void never_plaintext(void)
 	check_left("", "");
 }
 
+static int refuse_header(void *arg, const struct luks_header *h, struct err *e)
+{
+	CHECK_STR(h->uuid, UUID);
+	++*(int *)arg;
+	return err_set(e, -EBADMSG, "not the header that I know");
+}
+
+/* The caller judges the one copy that was loaded, and nothing is derived from a refused one. */
+static void asks_the_caller(void)
+{
+	struct err e = { 0 };
+	int asked = 0;
+
+	for (int test_only = 0; test_only < 2; test_only++) {
+		fake_reset();
+		ask();
+		request.test_only = test_only;
+		request.check = (struct volume_check){ refuse_header, &asked };
+		CHECK_INT(run(&e), -EBADMSG);
+		CHECK_CONTAINS(e.text, "not the header that I know");
+		CHECK_INT(asked, test_only + 1);
+		CHECK_MSG(!strstr(fake.trace, "luks_unlock"), "%.600s", fake.trace);
+		check_left("", "");
+	}
+}
+
 static void every_rung(void)
 {
 	ask();
@@ -376,6 +402,7 @@ int main(void)
 	wrong = text_secret("wrong");
 	RUN(opens);
 	RUN(never_plaintext);
+	RUN(asks_the_caller);
 	RUN(every_rung);
 	RUN(every_rung_of_everything);
 	RUN(keeps_the_key);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// backup and restore: a volume's ciphertext into a store of blocks and out of it; list, verify,
-// delete.
+// backup: a volume's ciphertext into a store of blocks; init, list, verify, delete.
 #include "cli.h"
 
 #include <ctype.h>
@@ -108,7 +107,7 @@ static int choose_name(struct cli *c, struct plan *p)
 			snprintf(p->name, sizeof(p->name), "%s", stamp);
 		else
 			snprintf(p->name, sizeof(p->name), "%s-%u", stamp, i);
-		r = backup_read(dir, p->source.volume, p->source.name, &old, &c->err);
+		r = backup_read(dir, p->source.volume, p->source.name, NULL, &old, &c->err);
 		if (r == -ENOENT) {
 			err_clear(&c->err);
 			return 0;
@@ -124,10 +123,11 @@ static int choose_name(struct cli *c, struct plan *p)
 static int write_backup(struct cli *c, struct plan *p)
 {
 	struct cli_progress progress = { 0 };
+	struct backup_watch watch = { .progress = cli_progress_show, .arg = &progress };
 	struct backup_stats stats;
 	int r;
 
-	r = backup_write(c->arg[1], &p->source, cli_progress_show, &progress, &stats, &c->err);
+	r = backup_write(c->arg[1], &p->source, &watch, &stats, &c->err);
 	cli_progress_end(&progress);
 	if (r)
 		return r;
@@ -170,6 +170,21 @@ static int write_new(struct cli *c)
 	r = r ?: choose_volume(c, &p);
 	r = r ?: choose_name(c, &p);
 	return r ?: write_backup(c, &p);
+}
+
+/* ---- init ---- */
+
+static int init_store(struct cli *c)
+{
+	char id[BACKUP_STORE_ID_BYTES];
+	bool made = false;
+	int r;
+
+	r = want_arguments(c, 1, "<directory>");
+	r = r ?: backup_init(c->arg[0], id, &made, &c->err);
+	if (!r)
+		printf("%s %s store %s.\n", c->arg[0], made ? "is now the" : "is already the", id);
+	return r;
 }
 
 /* ---- list, verify, delete ---- */
@@ -239,12 +254,13 @@ static int list_all(struct cli *c)
 static int verify_one(struct cli *c)
 {
 	struct cli_progress progress = { 0 };
+	struct backup_watch watch = { .progress = cli_progress_show, .arg = &progress };
 	int r;
 
 	r = want_arguments(c, 3, "<directory> <volume> <name>");
 	if (r)
 		return r;
-	r = backup_verify(c->arg[0], c->arg[1], c->arg[2], cli_progress_show, &progress, &c->err);
+	r = backup_verify(c->arg[0], c->arg[1], c->arg[2], &watch, &c->err);
 	cli_progress_end(&progress);
 	if (!r)
 		cli_verbose(c, "Backup %s of volume %s is whole.", c->arg[2], c->arg[1]);
@@ -269,6 +285,8 @@ static int delete_one(struct cli *c)
 
 int cmd_backup(struct cli *c)
 {
+	if (cli_set(c, OPT_INIT))
+		return init_store(c);
 	if (cli_set(c, OPT_LIST))
 		return list_all(c);
 	if (cli_set(c, OPT_VERIFY))

@@ -23,16 +23,16 @@ int cmd_restore(struct cli *c)
 	const char *dir = c->arg[0], *volume = c->arg[1], *name = c->arg[2], *target = c->arg[3];
 	bool overwrite = cli_set(c, OPT_OVERWRITE);
 	struct cli_progress progress = { 0 };
+	struct backup_watch watch = { .progress = cli_progress_show, .arg = &progress };
 	struct backup_info info;
 	int r;
 
-	r = backup_read(dir, volume, name, &info, &c->err);
+	r = backup_read(dir, volume, name, NULL, &info, &c->err);
 	if (!r && overwrite)
 		r = check_target(c, target);
 	if (r)
 		return r;
-	r = backup_restore(dir, volume, name, target, overwrite, cli_progress_show, &progress,
-			   &c->err);
+	r = backup_restore(dir, volume, name, target, overwrite, 0, &watch, &c->err);
 	cli_progress_end(&progress);
 	if (r == -EEXIST)
 		return err_set(&c->err, r,

@@ -125,6 +125,7 @@ enum option_kind {
 	  "print the JSON metadata")                                                               \
 	X(DUMP_VOLUME_KEY, "dump-volume-key", "dump-master-key", 0, FLAG, NULL,                    \
 	  "print the volume key, or write it to --volume-key-file")                                \
+	X(INIT, "init", NULL, 0, FLAG, NULL, "make a directory a store of backups")                \
 	X(LIST, "list", NULL, 0, FLAG, NULL, "list the backups in a directory")                    \
 	X(VERIFY, "verify", NULL, 0, FLAG, NULL, "read a backup and compare its checksums")        \
 	X(DELETE, "delete", NULL, 0, FLAG, NULL, "remove a backup, and the blocks of no other")    \

@@ -97,7 +97,7 @@ static const uint8_t config_options[] = {
 };
 static const uint8_t header_copy_options[] = { WHERE, OPT_HEADER_BACKUP_FILE };
 static const uint8_t backup_options[] = {
-	OPT_LIST, OPT_VERIFY, OPT_DELETE, OPT_VOLUME, OPT_NAME, OPT_LIVE, OPT_JSON,
+	OPT_INIT, OPT_LIST, OPT_VERIFY, OPT_DELETE, OPT_VOLUME, OPT_NAME, OPT_LIVE, OPT_JSON,
 };
 static const uint8_t restore_options[] = { OPT_OVERWRITE };
 static const uint8_t benchmark_options[] = {
@@ -143,7 +143,7 @@ const struct verb cli_verbs[] = {
 	{ "luksHeaderRestore", cmd_headerrestore, "<device>", 1, 1, OPTIONS(header_copy),
 	  "write a copied header back: the keyslots of today are lost" },
 	{ "backup", cmd_backup, "<device> <directory>", 1, 3, OPTIONS(backup),
-	  "ciphertext into a directory: what changed; list, verify, delete" },
+	  "ciphertext into a store: what changed; init, list, verify, delete" },
 	{ "restore", cmd_restore, "<directory> <volume> <name> <target>", 4, 4, OPTIONS(restore),
 	  "a backup into an image file or a device" },
 	{ "benchmark", cmd_benchmark, "", 0, 0, OPTIONS(benchmark),

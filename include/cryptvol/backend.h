@@ -106,6 +106,9 @@ struct backend_config {
 	void (*warn)(void *arg, const char *sentence);
 	/* told every few seconds how far a copy is; NULL = nobody listens */
 	void (*progress)(void *arg, const char *sentence);
+	/* Asked by what only looks something up in a backup store, from the thread of its call: an
+	 * errno ends the call with it; NULL = never. */
+	int (*stop)(void *arg, struct err *e);
 	void *warn_arg;
 };
 struct backend;

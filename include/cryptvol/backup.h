@@ -12,6 +12,8 @@ struct err;
 
 #define BACKUP_BLOCK_BYTES (1024u * 1024)
 #define BACKUP_NAME_MAX 129
+#define BACKUP_DEVICE_MAX_BYTES (1ull << 50) /* what is backed up is no larger */
+#define BACKUP_STORE_ID_BYTES 33
 
 /** What the header of a restored volume has to be; "" / 0 = not known. */
 struct backup_pin {
@@ -35,11 +37,28 @@ struct backup_stats {
 	uint64_t blocks, holes, stored_blocks, stored_bytes; /* stored: new in this backup */
 };
 typedef void backup_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes);
+/** What is told and asked while a call works; NULL in place of all or one of them is fine. */
+struct backup_watch {
+	backup_progress *progress;
+	/* Asked before each block, and while manifests are read: an errno ends the call with it. */
+	int (*stop)(void *arg, struct err *e);
+	void *arg;
+};
+
+/**
+ * backup_init - make @dir a store: its folders, and the marker with an id that all other functions
+ * ask for, so that a backup never goes to the folder below a share that isn't mounted. A store that
+ * was made before there were markers is taken over as it is. *ret_made: it had none. -EBUSY: it is
+ * written or read at this moment.
+ *
+ * Of all the others, -ENOMEDIUM: @dir isn't there, or has no marker.
+ */
+int backup_init(const char *dir, char ret_id[BACKUP_STORE_ID_BYTES], bool *ret_made, struct err *e);
 
 /** backup_write - blocks first, flushed, then the manifest under its name. The same name again:
  * success if it is whole. *ret may be NULL. */
-int backup_write(const char *dir, const struct backup_source *s, backup_progress *progress,
-		 void *arg, struct backup_stats *ret, struct err *e);
+int backup_write(const char *dir, const struct backup_source *s, const struct backup_watch *watch,
+		 struct backup_stats *ret, struct err *e);
 
 struct backup_info {
 	char volume[BACKUP_NAME_MAX], name[BACKUP_NAME_MAX];
@@ -50,11 +69,12 @@ struct backup_info {
 	int64_t created_seconds;
 };
 /** backup_read - the manifest's head. -ENOENT, -EBADMSG (its own checksum, a field). */
-int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
-		struct err *e);
+int backup_read(const char *dir, const char *volume, const char *name,
+		const struct backup_watch *watch, struct backup_info *ret, struct err *e);
 /** backup_find - the backup of this name, of whatever volume; @handle: "NAME", or "VOLUME/NAME"
  * where several volumes have one (-EUCLEAN). -ENOENT, -EBADMSG. No other manifest is read. */
-int backup_find(const char *dir, const char *handle, struct backup_info *ret, struct err *e);
+int backup_find(const char *dir, const char *handle, const struct backup_watch *watch,
+		struct backup_info *ret, struct err *e);
 /** Told of a manifest that can't be read, with a sentence. */
 typedef void backup_bad(void *arg, const char *why);
 /** backup_list - all, or those of @volume (NULL = all), by volume and time. malloc'ed. @bad NULL:
@@ -65,13 +85,14 @@ int backup_list(const char *dir, const char *volume, backup_bad *bad, void *arg,
  * backup_restore - write the backup to @path: a new file (made, -EEXIST where it is there), or,
  * with @overwrite, a device or file that is big enough. Every block's checksum is verified before
  * it is written, the first block last: what is half written has no header. -EBUSY: the device is
- * mounted or mapped.
+ * mounted or mapped; -ERANGE: the backup's device has more than @max_bytes (0 = any).
  */
 int backup_restore(const char *dir, const char *volume, const char *name, const char *path,
-		   bool overwrite, backup_progress *progress, void *arg, struct err *e);
+		   bool overwrite, uint64_t max_bytes, const struct backup_watch *watch,
+		   struct err *e);
 /** backup_verify - read every block and compare its checksum. */
-int backup_verify(const char *dir, const char *volume, const char *name, backup_progress *progress,
-		  void *arg, struct err *e);
+int backup_verify(const char *dir, const char *volume, const char *name,
+		  const struct backup_watch *watch, struct err *e);
 /**
  * backup_delete - the manifest, then the blocks that no other manifest names and that nobody has
  * written or used for a day. Gone already: success. Blocks that have to stay (backups are being

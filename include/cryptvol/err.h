@@ -21,6 +21,7 @@
  *   EFBIG         1  longer than we take: a key, a device to be backed up
  *   EKEYREJECTED  1  the two entries of a new passphrase differ
  *   EMEDIUMTYPE   1  the device carries no LUKS header
+ *   ENOMEDIUM     1  the backup store isn't there: no folder, or no marker in it
  *   EBADMSG       1  corrupt on disk: checksum, structure or a field out of its bounds
  *   EUCLEAN       1  needs repair by a person: ambiguous copies, or a foreign signature in the way
  *   EOPNOTSUPP    1  valid, but beyond us (LUKS1, re-encryption, OPAL, a cipher not allowed)

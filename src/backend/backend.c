@@ -85,6 +85,11 @@ void slow_leave(struct backend *b)
 	atomic_fetch_sub(&b->slow, 1);
 }
 
+struct backup_watch look_up_watch(const struct backend *b)
+{
+	return (struct backup_watch){ .stop = b->stop, .arg = b->warn_arg };
+}
+
 /* ---- the state directory ---- */
 
 static int make_dir(const char *path, struct err *e)
@@ -148,6 +153,7 @@ static int open_loop(const struct backend_config *c, struct backend *b, struct e
 	b->slow_max = c->slow_calls_max ?: UINT_MAX;
 	b->warn = c->warn;
 	b->progress = c->progress;
+	b->stop = c->stop;
 	b->warn_arg = c->warn_arg;
 	pthread_mutex_init(&b->lock, NULL);
 	if (text_copy(b->dir, sizeof(b->dir), c->state_dir) ||

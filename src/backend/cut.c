@@ -271,6 +271,7 @@ static int write_backup(struct backend *b, const struct backend_snapshot *s, str
 					      .sector_size_bytes = s->pin.sector_size_bytes },
 				     .created_seconds = s->created_seconds };
 	struct progress progress;
+	struct backup_watch watch;
 	char path[4096];
 	int r;
 
@@ -280,24 +281,27 @@ static int write_backup(struct backend *b, const struct backend_snapshot *s, str
 	image_path(b, true, s->id, path, sizeof(path));
 	src.path = path;
 	progress_begin(&progress, b, "backup", s->id);
-	r = backup_write(s->location, &src, progress_show, &progress, NULL, e);
+	watch = progress_watch(&progress);
+	r = backup_write(s->location, &src, &watch, NULL, e);
 	return r ?: image_delete(b, true, s->id, 0, e);
 }
 
 /* Its manifest is written, its record was lost on the way: that backup is the answer, with its own
  * time and size, not a new cut under an old name. */
-static int find_backup(const struct backend_cut *c, struct backend_snapshot *s, struct err *e)
+static int find_backup(const struct backend *b, const struct backend_cut *c,
+		       struct backend_snapshot *s, struct err *e)
 {
+	struct backup_watch watch = look_up_watch(b);
 	struct backup_source src = { .volume = s->volume_id, .name = s->id };
 	struct backup_info i;
 	int r;
 
-	r = backup_read(c->location, s->volume_id, s->id, &i, e);
+	r = backup_read(c->location, s->volume_id, s->id, &watch, &i, e);
 	if (r == -ENOENT) {
 		err_clear(e);
 		return 0;
 	}
-	r = r ?: backup_write(c->location, &src, NULL, NULL, NULL, e); /* flushes it */
+	r = r ?: backup_write(c->location, &src, &watch, NULL, e); /* flushes it */
 	if (r)
 		return r;
 	s->size_bytes = i.size_bytes;
@@ -332,7 +336,7 @@ static int cut_snapshots(struct backend *b, const struct backend_cut *c,
 		r = fill_snapshot(b, c, ret_group_id, c->volume_ids[i], &now, &list[i], e)
 			    ?: image_lock(b, list[i].id, false, &lock, e);
 	if (!r && c->kind == BACKEND_BACKUP)
-		r = find_backup(c, &list[0], e);
+		r = find_backup(b, c, &list[0], e);
 	r = r ?: put_records(b, c, ret_group_id, list, c->n_volumes, e);
 	if (!r && !all_ready(list, c->n_volumes)) {
 		r = cut_together(b, c, q, list, e);

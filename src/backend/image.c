@@ -272,6 +272,7 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 {
 	_cleanup_close_ int fd = -1;
 	struct progress progress;
+	struct backup_watch watch;
 	char tmp[NAME_BYTES], path[sizeof(b->dir) + NAME_BYTES + 8];
 	uint64_t have;
 	int r;
@@ -281,8 +282,9 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 		return fd;
 	snprintf(path, sizeof(path), "%s/tmp/%s", b->dir, tmp);
 	progress_begin(&progress, b, "restore of", s->id);
-	r = backup_restore(s->location, s->volume_id, snapshot_backup_name(s), path, true,
-			   progress_show, &progress, e);
+	watch = progress_watch(&progress);
+	r = backup_restore(s->location, s->volume_id, snapshot_backup_name(s), path, true, bytes,
+			   &watch, e);
 	r = r ?: io_size(fd, &have, e);
 	if (!r && have < bytes && ftruncate(fd, (off_t)bytes))
 		r = err_sys(e, -errno, "the size of the restored image");

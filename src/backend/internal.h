@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cryptvol/backend.h>
+#include <cryptvol/backup.h>
 #include <cryptvol/base.h>
 #include <pthread.h>
 #include <sqlite3.h>
@@ -23,6 +24,7 @@ struct backend {
 	unsigned int slow_max;
 	void (*warn)(void *arg, const char *sentence); /* NULL = nobody listens */
 	void (*progress)(void *arg, const char *sentence);
+	int (*stop)(void *arg, struct err *e);
 	void *warn_arg;
 };
 
@@ -31,6 +33,9 @@ struct backend {
  * of them that may be are under way: other calls need somebody to serve them. -EINPROGRESS. */
 int slow_enter(struct backend *b, struct err *e);
 void slow_leave(struct backend *b);
+
+/** look_up_watch - for what only looks into a backup store: it ends with the call. */
+struct backup_watch look_up_watch(const struct backend *b);
 
 /* ---- progress.c ---- */
 struct progress {
@@ -41,6 +46,9 @@ struct progress {
 };
 /** progress_begin - of "@what ID"; both stay the caller's. */
 void progress_begin(struct progress *p, struct backend *b, const char *what, const char *id);
+/** progress_watch - for a backup or a restore: it tells how far it is every few seconds, and goes
+ * on after its call's deadline, since the next call of that name has to find it done. */
+struct backup_watch progress_watch(struct progress *p);
 /** progress_show - a backup_progress; a line every few seconds. */
 void progress_show(void *progress, uint64_t done_bytes, uint64_t total_bytes);
 

@@ -12,6 +12,11 @@ void progress_begin(struct progress *p, struct backend *b, const char *what, con
 	*p = (struct progress){ .b = b, .what = what, .id = id, .told = base_now() };
 }
 
+struct backup_watch progress_watch(struct progress *p)
+{
+	return (struct backup_watch){ .progress = progress_show, .arg = p };
+}
+
 void progress_show(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 {
 	struct progress *p = arg;

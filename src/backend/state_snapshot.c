@@ -201,10 +201,11 @@ static int from_manifest(const struct backend *b, const char *id, const struct b
 static int find_manifest(const struct backend *b, const char *id, struct backend_snapshot *ret,
 			 struct err *e)
 {
+	struct backup_watch watch = look_up_watch(b);
 	struct backup_info i;
 	int r;
 
-	r = *b->backup_dir ? backup_find(b->backup_dir, id, &i, e) : -ENOENT;
+	r = *b->backup_dir ? backup_find(b->backup_dir, id, &watch, &i, e) : -ENOENT;
 	if (r == -ENOENT)
 		return err_set(e, r, "snapshot \"%s\" doesn't exist", id);
 	return r ?: from_manifest(b, id, &i, ret, e);

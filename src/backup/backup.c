@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Backup, restore, verify, list, delete: over blocks and manifests.
+// Backup, look-ups, list, delete: over blocks and manifests.
 #include "internal.h"
 
 #include <fcntl.h>
@@ -21,8 +21,7 @@ struct writer {
 	uint64_t device_bytes;
 	struct manifest_writer *manifest;
 	struct backup_stats stats;
-	backup_progress *progress;
-	void *arg;
+	const struct backup_watch *watch;
 };
 
 /* The end of the hole that @at lies in, or @at where there is data; devices have no holes to show.
@@ -76,11 +75,10 @@ static int write_blocks(struct writer *w, struct err *e)
 			i = next;
 			continue;
 		}
-		r = write_block(w, i++, e);
-		if (!r && w->progress)
-			w->progress(w->arg,
-				    i * BACKUP_BLOCK_BYTES < end ? i * BACKUP_BLOCK_BYTES : end,
-				    end);
+		r = watch_stop(w->watch, e);
+		r = r ?: write_block(w, i++, e);
+		if (!r)
+			watch_progress(w->watch, block_end(end, i - 1), end);
 	}
 	return r;
 }
@@ -94,7 +92,7 @@ static int keep_blocks(const struct writer *w, struct manifest *m, struct err *e
 	int r;
 
 	while ((r = manifest_next(m, &index, hash, e)) > 0) {
-		r = store_touch(w->run.dir, hash, e);
+		r = store_touch(w->run.store, hash, e);
 		if (r)
 			break;
 	}
@@ -138,7 +136,7 @@ static int write_manifest(struct writer *w, struct err *e)
 		return r;
 	r = keep_blocks(w, &m, e);
 	manifest_clear(&m);
-	r = r ?: store_sync(w->run.dir, e);
+	r = r ?: store_sync(w->run.store, e);
 	return r ?: manifest_publish(w->manifest, e);
 }
 
@@ -148,6 +146,8 @@ static int write_locked(struct writer *w, const struct backup_source *s, struct 
 	int r;
 
 	r = io_size(w->fd, &w->device_bytes, e);
+	if (!r && w->device_bytes > BACKUP_DEVICE_MAX_BYTES)
+		r = err_set(e, -EFBIG, "%s is larger than a backup may be", s->path);
 	r = r ?: fill_info(s, w->device_bytes, &info, e);
 	if (r)
 		return r;
@@ -157,32 +157,17 @@ static int write_locked(struct writer *w, const struct backup_source *s, struct 
 		return err_set(e, -ENOMEM, "no memory for a backup");
 	/* What a mapping wrote went past the device's page cache: none of it may be older. */
 	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
-	r = manifest_create(w->run.dir, &info, &w->manifest, e);
+	r = manifest_create(w->run.store, &info, &w->manifest, e);
 	return r ?: write_manifest(w, e);
 }
 
-int backup_write(const char *dir, const struct backup_source *s, backup_progress *progress,
-		 void *arg, struct backup_stats *ret, struct err *e)
+static int write_opened(const struct store *store, const struct backup_source *s,
+			const struct backup_watch *watch, struct backup_stats *ret, struct err *e)
 {
-	struct writer w = { .run = { .dir = dir }, .fd = -1, .progress = progress, .arg = arg };
-	_cleanup_close_ int lock = -1;
-	struct manifest old;
+	struct writer w = { .run = { .store = store }, .fd = -1, .watch = watch };
 	int r;
 
-	r = store_open(dir, true, false, &lock, e);
-	if (r)
-		return r;
-	r = manifest_open(dir, s->volume, s->name, &old, e);
-	if (!r) {
-		manifest_clear(&old);
-		if (ret)
-			*ret = w.stats;
-		return store_sync(dir, e); /* its writer may not have come to that */
-	}
-	if (r != -ENOENT)
-		return r;
-	err_clear(e);
-	r = store_now(lock, &w.run.since, e);
+	r = store_now(store, &w.run.since, e);
 	if (r)
 		return r;
 	w.fd = open(s->path, O_RDONLY | O_CLOEXEC);
@@ -191,26 +176,62 @@ int backup_write(const char *dir, const struct backup_source *s, backup_progress
 	manifest_drop(w.manifest);
 	free(w.buf);
 	free(w.run.spare);
+	*ret = w.stats;
+	return r;
+}
+
+int backup_write(const char *dir, const struct backup_source *s, const struct backup_watch *watch,
+		 struct backup_stats *ret, struct err *e)
+{
+	struct backup_stats stats = { 0 };
+	struct manifest old;
+	struct store store;
+	int r;
+
+	r = store_open(dir, STORE_SHARED, watch, &store, e);
+	if (r)
+		return r;
+	r = manifest_open(&store, s->volume, s->name, &old, e);
+	if (!r) {
+		manifest_clear(&old);
+		r = store_sync(&store, e); /* its writer may not have come to that */
+	} else if (r == -ENOENT) {
+		err_clear(e);
+		r = write_opened(&store, s, watch, &stats, e);
+	}
+	store_close(&store);
 	if (!r && ret)
-		*ret = w.stats;
+		*ret = stats;
 	return r;
 }
 
 /* ---- read ---- */
 
-int backup_read(const char *dir, const char *volume, const char *name, struct backup_info *ret,
-		struct err *e)
+static int read_info(const struct store *s, const char *volume, const char *name,
+		     struct backup_info *ret, struct err *e)
 {
 	struct manifest m;
-	int r;
+	int r = manifest_open(s, volume, name, &m, e);
 
-	r = store_check(dir, e);
-	r = r ?: manifest_open(dir, volume, name, &m, e);
 	if (r)
 		return r;
 	*ret = m.info;
 	manifest_clear(&m);
 	return 0;
+}
+
+int backup_read(const char *dir, const char *volume, const char *name,
+		const struct backup_watch *watch, struct backup_info *ret, struct err *e)
+{
+	struct store s;
+	int r;
+
+	r = store_open(dir, STORE_UNLOCKED, watch, &s, e);
+	if (r)
+		return r;
+	r = read_info(&s, volume, name, ret, e);
+	store_close(&s);
+	return r;
 }
 
 /* "VOLUME/NAME" in its parts; false where it isn't that. */
@@ -227,20 +248,34 @@ static bool split_handle(const char *handle, char volume[BACKUP_NAME_MAX], const
 	return true;
 }
 
-int backup_find(const char *dir, const char *handle, struct backup_info *ret, struct err *e)
+static int find_info(const struct store *s, const char *handle, struct backup_info *ret,
+		     struct err *e)
 {
 	char volume[BACKUP_NAME_MAX];
 	const char *name = handle;
-	int r;
+	int r = 0;
 
-	r = store_check(dir, e);
-	if (!r && !split_handle(handle, volume, &name))
-		r = manifest_volume_of(dir, name, volume, e);
+	if (!split_handle(handle, volume, &name))
+		r = manifest_volume_of(s, name, volume, e);
 	if (r)
 		return r;
 	if (!backup_name_valid(volume) || !backup_name_valid(name))
 		return err_set(e, -ENOENT, "\"%s\" is no name of a backup", handle);
-	return backup_read(dir, volume, name, ret, e);
+	return read_info(s, volume, name, ret, e);
+}
+
+int backup_find(const char *dir, const char *handle, const struct backup_watch *watch,
+		struct backup_info *ret, struct err *e)
+{
+	struct store s;
+	int r;
+
+	r = store_open(dir, STORE_UNLOCKED, watch, &s, e);
+	if (r)
+		return r;
+	r = find_info(&s, handle, ret, e);
+	store_close(&s);
+	return r;
 }
 
 struct info_list {
@@ -284,10 +319,14 @@ int backup_list(const char *dir, const char *volume, backup_bad *bad, void *arg,
 		struct backup_info **ret, size_t *ret_n, struct err *e)
 {
 	struct info_list l = { NULL, 0, bad, arg };
+	struct store s;
 	int r;
 
-	r = store_check(dir, e);
-	r = r ?: manifest_each(dir, volume, add_info, bad ? tell_bad : NULL, &l, e);
+	r = store_open(dir, STORE_UNLOCKED, NULL, &s, e);
+	if (r)
+		return r;
+	r = manifest_each(&s, volume, add_info, bad ? tell_bad : NULL, &l, e);
+	store_close(&s);
 	if (r) {
 		free(l.list);
 		return r;
@@ -299,204 +338,18 @@ int backup_list(const char *dir, const char *volume, backup_bad *bad, void *arg,
 	return 0;
 }
 
-/* ---- restore and verify: every block read and checked; @to < 0 writes nothing ---- */
+/* ---- delete ---- */
 
-struct reader {
-	const char *dir;
-	struct manifest *m;
-	int to;
-	bool zero_holes;
-	char *buf;
-	bool more; /* of the manifest: the block that comes next */
-	uint64_t index;
-	uint8_t hash[HASH_BYTES];
-};
-
-static int look_ahead(struct reader *d, struct err *e)
+static int delete_manifest(const char *dir, const char *volume, const char *name, struct err *e)
 {
-	int r = manifest_next(d->m, &d->index, d->hash, e);
-
-	d->more = r > 0;
-	return r < 0 ? r : 0;
-}
-
-static int read_block(const struct reader *d, uint64_t i, const uint8_t *hash, struct err *e)
-{
-	size_t len = block_length(d->m->info.device_bytes, i);
-	int r = 0;
-
-	if (hash)
-		r = store_get(d->dir, hash, d->buf, len, e);
-	else if (d->zero_holes)
-		memset(d->buf, 0, len);
-	if (!r && d->to >= 0 && (hash || d->zero_holes))
-		r = io_pwrite_full(d->to, d->buf, len, i * BACKUP_BLOCK_BYTES, e);
-	return r;
-}
-
-/* All but the first block. */
-static int read_rest(struct reader *d, backup_progress *progress, void *arg, struct err *e)
-{
-	uint64_t end = d->m->info.device_bytes, done = 0;
-	int r = 0;
-
-	for (uint64_t i = 1; !r && i < d->m->n_blocks; i++) {
-		bool here = d->more && d->index == i;
-
-		r = read_block(d, i, here ? d->hash : NULL, e);
-		if (!r && here)
-			r = look_ahead(d, e);
-		done += block_length(end, i);
-		if (!r && progress)
-			progress(arg, done, end);
-	}
-	return r;
-}
-
-/* The first block, with the header in it, comes last: half of a volume must not pass for one. */
-static int read_all(const char *dir, struct manifest *m, int to, bool zero_holes,
-		    backup_progress *progress, void *arg, struct err *e)
-{
-	_cleanup_free_ char *buf = calloc(1, BACKUP_BLOCK_BYTES);
-	struct reader d = { .dir = dir, .m = m, .to = to, .zero_holes = zero_holes, .buf = buf };
-	uint64_t end = m->info.device_bytes;
-	uint8_t first[HASH_BYTES];
-	bool has_first;
-	int r = 0;
-
-	if (!buf)
-		return err_set(e, -ENOMEM, "no memory for a block");
-	if (to >= 0 && zero_holes && m->n_blocks) {
-		r = io_pwrite_full(to, buf, block_length(end, 0), 0, e);
-		r = r ?: io_fsync(to, e);
-	}
-	r = r ?: look_ahead(&d, e);
-	has_first = !r && d.more && d.index == 0;
-	if (has_first) {
-		memcpy(first, d.hash, HASH_BYTES);
-		r = look_ahead(&d, e);
-	}
-	r = r ?: read_rest(&d, progress, arg, e);
-	if (!r && to >= 0)
-		r = io_fsync(to, e);
-	if (!r && m->n_blocks)
-		r = read_block(&d, 0, has_first ? first : NULL, e);
-	if (!r && progress)
-		progress(arg, end, end);
-	return r;
-}
-
-/* A device that is mounted or mapped isn't written over. */
-static int open_existing(const char *path)
-{
-	struct stat st;
-	bool device = !stat(path, &st) && S_ISBLK(st.st_mode);
-
-	return open(path, O_RDWR | O_CLOEXEC | (device ? O_EXCL : 0));
-}
-
-/* *ret_blank: holes needn't be written. */
-static int open_target(const char *path, uint64_t bytes, bool overwrite, int *ret_fd,
-		       bool *ret_blank, bool *ret_made, struct err *e)
-{
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	uint64_t have;
+	struct store s;
 	int r;
 
-	if (overwrite)
-		fd = open_existing(path);
-	if (!overwrite || (fd < 0 && errno == ENOENT)) {
-		fd = open(path, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, 0600);
-		*ret_made = fd >= 0;
-	}
-	if (fd < 0)
-		return err_sys(e, -errno, "%s can't be %s", path, overwrite ? "opened" : "made");
-	r = fstat(fd, &st) ? err_sys(e, -errno, "%s", path) : io_size(fd, &have, e);
+	r = store_open(dir, STORE_UNLOCKED, NULL, &s, e);
 	if (r)
 		return r;
-	if (S_ISREG(st.st_mode)) {
-		/* What was in a file that may be overwritten goes: no old block may show through a
-		 * hole. */
-		if (ftruncate(fd, 0) || ftruncate(fd, (off_t)bytes))
-			return err_sys(e, -errno, "%s can't get its size", path);
-		have = bytes;
-	}
-	if (have < bytes)
-		return err_set(e, -ENOSPC, "%s has %llu bytes, the backup needs %llu", path,
-			       (unsigned long long)have, (unsigned long long)bytes);
-	*ret_blank = S_ISREG(st.st_mode);
-	*ret_fd = fd;
-	fd = -1;
-	return 0;
-}
-
-static int keep_room(int fd, uint64_t from, uint64_t to, struct err *e)
-{
-	if (from == to || !fallocate(fd, 0, (off_t)from, (off_t)(to - from)))
-		return 0;
-	return errno == ENOSPC || errno == EDQUOT || errno == EFBIG
-		       ? err_sys(e, -errno, "there is no room for the restored image")
-		       : 0; /* a file system that can't */
-}
-
-/* Room for all blocks before the first is written: a restore isn't half done where it can't be
- * whole, and nobody else takes its room meanwhile. */
-static int reserve_blocks(int fd, struct manifest *m, struct err *e)
-{
-	uint64_t end = m->info.device_bytes, from = 0, to = 0, i;
-	uint8_t hash[HASH_BYTES];
-	int r;
-
-	while ((r = manifest_next(m, &i, hash, e)) == 1) {
-		if (i * BACKUP_BLOCK_BYTES != to) {
-			int failed = keep_room(fd, from, to, e);
-
-			if (failed)
-				return failed;
-			from = i * BACKUP_BLOCK_BYTES;
-		}
-		to = i * BACKUP_BLOCK_BYTES + block_length(end, i);
-	}
-	return r ?: keep_room(fd, from, to, e);
-}
-
-int backup_restore(const char *dir, const char *volume, const char *name, const char *path,
-		   bool overwrite, backup_progress *progress, void *arg, struct err *e)
-{
-	_cleanup_close_ int lock = -1, fd = -1;
-	struct manifest m;
-	bool blank = false, made = false;
-	int r;
-
-	r = store_open(dir, false, false, &lock, e);
-	r = r ?: manifest_open(dir, volume, name, &m, e);
-	if (r)
-		return r;
-	r = open_target(path, m.info.device_bytes, overwrite, &fd, &blank, &made, e);
-	if (!r && blank)
-		r = reserve_blocks(fd, &m, e);
-	r = r ?: read_all(dir, &m, fd, !blank, progress, arg, e);
-	r = r ?: io_fsync(fd, e);
-	if (r && made)
-		(void)!unlink(path);
-	manifest_clear(&m);
-	return r;
-}
-
-int backup_verify(const char *dir, const char *volume, const char *name, backup_progress *progress,
-		  void *arg, struct err *e)
-{
-	_cleanup_close_ int lock = -1;
-	struct manifest m;
-	int r;
-
-	r = store_open(dir, false, false, &lock, e);
-	r = r ?: manifest_open(dir, volume, name, &m, e);
-	if (r)
-		return r;
-	r = read_all(dir, &m, -1, false, progress, arg, e);
-	manifest_clear(&m);
+	r = manifest_delete(&s, volume, name, e);
+	store_close(&s);
 	return r;
 }
 
@@ -504,19 +357,19 @@ int backup_verify(const char *dir, const char *volume, const char *name, backup_
 int backup_delete(const char *dir, const char *volume, const char *name, struct err *ret_left,
 		  struct err *e)
 {
-	_cleanup_close_ int lock = -1;
+	struct store s;
 	int r;
 
 	err_clear(ret_left);
 	if (!backup_name_valid(volume) || !backup_name_valid(name))
 		return err_set(e, -EINVAL, "\"%s\", \"%s\": no names of a backup", volume, name);
-	r = store_check(dir, e);
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	r = manifest_delete(dir, volume, name, e);
+	r = delete_manifest(dir, volume, name, e);
 	if (r)
 		return r;
-	r = store_open(dir, false, true, &lock, ret_left);
-	(void)(r ?: store_sweep(dir, lock, ret_left));
+	r = store_open(dir, STORE_EXCLUSIVE, NULL, &s, ret_left);
+	if (r)
+		return 0;
+	(void)store_sweep(&s, ret_left);
+	store_close(&s);
 	return 0;
 }

@@ -6,23 +6,49 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define PATH_BYTES STORE_PATH_BYTES
+#define SUFFIX ".json"
 
-void manifest_path(const char *dir, const char *volume, const char *name, char ret[PATH_BYTES])
+void manifest_file(const char *name, char ret[MANIFEST_FILE_BYTES])
 {
-	snprintf(ret, PATH_BYTES, "%.4000s/manifests/%.128s/%.128s.json", dir, volume, name);
+	snprintf(ret, MANIFEST_FILE_BYTES, "%.128s" SUFFIX, name);
 }
 
-int manifest_delete(const char *dir, const char *volume, const char *name, struct err *e)
+static int open_manifests(const struct store *s, struct err *e)
 {
-	char path[PATH_BYTES];
+	int fd = store_folder(s->fd, "manifests", false, e);
 
-	manifest_path(dir, volume, name, path);
-	if (unlink(path) && errno != ENOENT)
-		return err_sys(e, -errno, "%s can't be removed", path);
-	snprintf(path, sizeof(path), "%.4000s/manifests/%.128s", dir, volume);
-	(void)!rmdir(path); /* the last one */
-	return store_sync(dir, e);
+	return fd < 0 ? err_wrap(e, fd == -ENOENT ? -EBADMSG : fd, "%s", s->dir) : fd;
+}
+
+int manifest_folder(const struct store *s, const char *volume, bool make, struct err *e)
+{
+	_cleanup_close_ int all = open_manifests(s, e);
+	int fd;
+
+	if (all < 0)
+		return all;
+	fd = store_folder(all, volume, make, e);
+	return fd < 0 ? err_wrap(e, fd, "%s/manifests", s->dir) : fd;
+}
+
+int manifest_delete(const struct store *s, const char *volume, const char *name, struct err *e)
+{
+	_cleanup_close_ int all = -1, folder = -1;
+	char file[MANIFEST_FILE_BYTES];
+
+	all = open_manifests(s, e);
+	if (all < 0)
+		return all;
+	folder = store_folder(all, volume, false, e);
+	if (folder == -ENOENT)
+		return err_clear(e), 0;
+	if (folder < 0)
+		return folder;
+	manifest_file(name, file);
+	if (unlinkat(folder, file, 0) && errno != ENOENT)
+		return err_sys(e, -errno, "%s can't be removed", file);
+	(void)!unlinkat(all, volume, AT_REMOVEDIR); /* the last one */
+	return store_sync(s, e);
 }
 
 /* ---- all of them ---- */
@@ -31,49 +57,30 @@ static bool is_manifest(const char *file)
 {
 	size_t n = strlen(file);
 
-	return n > 5 && n - 5 < BACKUP_NAME_MAX && !strcmp(file + n - 5, ".json");
+	return n > 5 && n - 5 < BACKUP_NAME_MAX && !strcmp(file + n - 5, SUFFIX);
 }
 
 /* "NAME.json.new-RANDOM": store_new_file's */
 static bool is_unfinished(const char *file)
 {
-	const char *tail = strstr(file, ".json.new-");
+	const char *tail = strstr(file, SUFFIX ".new-");
 
 	return tail && tail != file;
 }
 
-static int sweep_volume(int manifests, const char *volume, const struct timespec *now,
-			struct err *e)
+/* Calls @fn with each entry of the folder whose name may be of ours, until it fails. */
+static int each_entry(int folder, const char *what,
+		      int (*fn)(void *arg, const char *name, struct err *e), void *arg,
+		      struct err *e)
 {
-	int fd = openat(manifests, volume, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-	DIR *f = fd < 0 ? NULL : fdopendir(fd);
+	DIR *f = store_list(folder);
 	struct dirent *d;
-
-	if (!f) {
-		base_closep(&fd);
-		return 0;
-	}
-	while (!(r = store_next(f, &d, volume, e)) && d)
-		if (is_unfinished(d->d_name) && store_is_old(fd, d->d_name, now))
-			(void)!unlinkat(fd, d->d_name, 0);
-	closedir(f);
-	(void)!unlinkat(manifests, volume, AT_REMOVEDIR); /* if that was the last one */
-	return r;
-}
-
-int manifest_sweep(const char *dir, const struct timespec *now, struct err *e)
-{
-	char path[PATH_BYTES];
-	struct dirent *d;
-	DIR *f;
 	int r;
 
-	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
-	f = opendir(path);
 	if (!f)
-		return err_sys(e, -errno, "%s", path);
-	while (!(r = store_next(f, &d, path, e)) && d) {
-		r = backup_name_valid(d->d_name) ? sweep_volume(dirfd(f), d->d_name, now, e) : 0;
+		return err_sys(e, -errno, "%s", what);
+	while (!(r = store_next(f, &d, what, e)) && d) {
+		r = backup_name_valid(d->d_name) ? fn(arg, d->d_name, e) : 0;
 		if (r)
 			break;
 	}
@@ -81,63 +88,111 @@ int manifest_sweep(const char *dir, const struct timespec *now, struct err *e)
 	return r;
 }
 
-int manifest_volume_of(const char *dir, const char *name, char ret[BACKUP_NAME_MAX], struct err *e)
+static int each_volume(const struct store *s,
+		       int (*fn)(void *arg, const char *volume, struct err *e), void *arg,
+		       struct err *e)
 {
-	char path[PATH_BYTES];
+	_cleanup_close_ int all = open_manifests(s, e);
+
+	return all < 0 ? all : each_entry(all, "manifests", fn, arg, e);
+}
+
+struct sweep {
+	const struct store *store;
+	const struct timespec *now;
+};
+
+static int sweep_volume(void *arg, const char *volume, struct err *e)
+{
+	const struct sweep *w = arg;
+	_cleanup_close_ int fd = manifest_folder(w->store, volume, false, NULL);
+	_cleanup_close_ int all = open_manifests(w->store, NULL);
+	DIR *f = fd < 0 ? NULL : store_list(fd);
 	struct dirent *d;
-	size_t found = 0;
 	int r;
-	DIR *f;
+
+	if (!f)
+		return 0;
+	while (!(r = store_next(f, &d, volume, e)) && d)
+		if (is_unfinished(d->d_name) && store_is_old(fd, d->d_name, w->now))
+			(void)!unlinkat(fd, d->d_name, 0);
+	closedir(f);
+	if (all >= 0)
+		(void)!unlinkat(all, volume, AT_REMOVEDIR); /* if that was the last one */
+	return r;
+}
+
+int manifest_sweep(const struct store *s, const struct timespec *now, struct err *e)
+{
+	struct sweep w = { s, now };
+
+	return each_volume(s, sweep_volume, &w, e);
+}
+
+struct search {
+	const struct store *store;
+	char file[MANIFEST_FILE_BYTES], *ret;
+	size_t found;
+};
+
+static int look_for(void *arg, const char *volume, struct err *e)
+{
+	struct search *w = arg;
+	_cleanup_close_ int fd = manifest_folder(w->store, volume, false, NULL);
+	int r = watch_stop(w->store->watch, e);
+
+	if (r || fd < 0 || faccessat(fd, w->file, F_OK, AT_SYMLINK_NOFOLLOW))
+		return r;
+	w->found++;
+	text_copy(w->ret, BACKUP_NAME_MAX, volume);
+	return 0;
+}
+
+int manifest_volume_of(const struct store *s, const char *name, char ret[BACKUP_NAME_MAX],
+		       struct err *e)
+{
+	struct search w = { .store = s, .ret = ret };
+	int r;
 
 	if (!backup_name_valid(name))
 		return err_set(e, -ENOENT, "\"%s\" is no name of a backup", name);
-	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
-	f = opendir(path);
-	if (!f)
-		return err_sys(e, -errno, "%s", path);
-	while (!(r = store_next(f, &d, path, e)) && d) {
-		char file[PATH_BYTES];
-
-		if (!backup_name_valid(d->d_name))
-			continue;
-		manifest_path(dir, d->d_name, name, file);
-		if (access(file, F_OK))
-			continue;
-		found++;
-		text_copy(ret, BACKUP_NAME_MAX, d->d_name);
-	}
-	closedir(f);
+	manifest_file(name, w.file);
+	r = each_volume(s, look_for, &w, e);
 	if (r)
 		return r;
-	if (!found)
-		return err_set(e, -ENOENT, "there is no backup %s in %s", name, dir);
-	return found == 1
+	if (!w.found)
+		return err_set(e, -ENOENT, "there is no backup %s in %s", name, s->dir);
+	return w.found == 1
 		       ? 0
 		       : err_set(e, -EUCLEAN, "several volumes have a backup %s; name it VOLUME/%s",
 				 name, name);
 }
 
 struct visit {
-	const char *dir;
+	const struct store *store;
 	int (*fn)(void *arg, struct manifest *m, struct err *e);
 	backup_bad *bad;
 	void *arg;
+	const char *volume;
 };
 
-static int visit_one(const struct visit *v, const char *volume, const char *file, struct err *e)
+static int visit_one(void *arg, const char *file, struct err *e)
 {
+	const struct visit *v = arg;
 	char name[BACKUP_NAME_MAX];
 	struct manifest m;
 	int r;
 
+	if (!is_manifest(file))
+		return 0;
 	snprintf(name, sizeof(name), "%.*s", (int)strlen(file) - 5, file);
-	r = manifest_open(v->dir, volume, name, &m, e);
+	r = manifest_open(v->store, v->volume, name, &m, e);
 	if (!r) {
 		r = v->fn(v->arg, &m, e);
 		manifest_clear(&m);
 		return r;
 	}
-	if (r != -ENOENT && !v->bad)
+	if ((r != -ENOENT && !v->bad) || watch_stop(v->store->watch, NULL))
 		return r;
 	if (r != -ENOENT) /* else removed meanwhile */
 		v->bad(v->arg, err_text(e));
@@ -145,49 +200,29 @@ static int visit_one(const struct visit *v, const char *volume, const char *file
 	return 0;
 }
 
-static int each_of_volume(const struct visit *v, const char *volume, struct err *e)
+/* What is no folder is none of a volume. */
+static int visit_volume(void *arg, const char *volume, struct err *e)
 {
-	char path[PATH_BYTES];
-	struct dirent *d;
-	int r;
-	DIR *f;
+	struct visit *v = arg;
+	_cleanup_close_ int fd = manifest_folder(v->store, volume, false, e);
 
-	snprintf(path, sizeof(path), "%.4000s/manifests/%.128s", v->dir, volume);
-	f = opendir(path);
-	if (!f)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, -errno, "%s", path);
-	while (!(r = store_next(f, &d, path, e)) && d) {
-		r = is_manifest(d->d_name) ? visit_one(v, volume, d->d_name, e) : 0;
-		if (r)
-			break;
-	}
-	closedir(f);
-	return r;
+	if (fd == -ENOENT || fd == -EBADMSG)
+		return err_clear(e), 0;
+	if (fd < 0)
+		return fd;
+	v->volume = volume;
+	return each_entry(fd, volume, visit_one, v, e);
 }
 
-int manifest_each(const char *dir, const char *volume,
+int manifest_each(const struct store *s, const char *volume,
 		  int (*fn)(void *arg, struct manifest *m, struct err *e), backup_bad *bad,
 		  void *arg, struct err *e)
 {
-	struct visit v = { dir, fn, bad, arg };
-	char path[PATH_BYTES];
-	struct dirent *d;
-	int r;
-	DIR *f;
+	struct visit v = { s, fn, bad, arg, NULL };
 
-	if (volume)
-		return backup_name_valid(volume)
-			       ? each_of_volume(&v, volume, e)
-			       : err_set(e, -EINVAL, "\"%s\": no name of a volume", volume);
-	snprintf(path, sizeof(path), "%.4000s/manifests", dir);
-	f = opendir(path);
-	if (!f)
-		return err_sys(e, -errno, "%s", path);
-	while (!(r = store_next(f, &d, path, e)) && d) {
-		r = backup_name_valid(d->d_name) ? each_of_volume(&v, d->d_name, e) : 0;
-		if (r)
-			break;
-	}
-	closedir(f);
-	return r;
+	if (!volume)
+		return each_volume(s, visit_volume, &v, e);
+	return backup_name_valid(volume)
+		       ? visit_volume(&v, volume, e)
+		       : err_set(e, -EINVAL, "\"%s\": no name of a volume", volume);
 }

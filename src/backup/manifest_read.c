@@ -13,6 +13,7 @@
 
 struct manifest_reader {
 	struct scan in;
+	uint64_t file_bytes;
 	uint8_t want[HASH_BYTES];
 	bool running;
 	uint32_t seen; /* bits: rows of members[], and the blocks */
@@ -58,9 +59,11 @@ static const struct member members[] = {
 
 static int bad(const struct manifest *m, struct err *e, const char *what)
 {
-	int r = m->reader->in.failed;
+	const struct scan *in = &m->reader->in;
 
-	return r ? err_sys(e, r, "it can't be read") : err_set(e, -EBADMSG, "%s", what);
+	if (!in->failed)
+		return err_set(e, -EBADMSG, "%s", what);
+	return watch_stop(in->watch, e) ?: err_sys(e, in->failed, "it can't be read");
 }
 
 static int bad_member(const struct manifest *m, struct err *e, const char *key, const char *what)
@@ -91,6 +94,13 @@ static int read_member(struct manifest *m, size_t i, struct err *e)
 	return 0;
 }
 
+/* A file that is mostly a hole, say, would be read for years. */
+static bool too_long(const struct manifest *m)
+{
+	return m->reader->file_bytes >
+	       MANIFEST_REST_MAX_BYTES + m->n_blocks * MANIFEST_BLOCK_MAX_BYTES;
+}
+
 static int check_shape(struct manifest *m, struct err *e)
 {
 	const struct manifest_reader *r = m->reader;
@@ -103,8 +113,10 @@ static int check_shape(struct manifest *m, struct err *e)
 	if (r->block != BACKUP_BLOCK_BYTES)
 		return err_set(e, -EOPNOTSUPP, "block: %llu isn't known",
 			       (unsigned long long)r->block);
+	if (m->info.device_bytes > BACKUP_DEVICE_MAX_BYTES)
+		return bad(m, e, "device: larger than a backup may be");
 	m->n_blocks = block_count(m->info.device_bytes);
-	return 0;
+	return too_long(m) ? bad(m, e, "it is longer than the blocks of its device can be") : 0;
 }
 
 /* Members until "blocks" begins (1) or the object ends (0). */
@@ -167,6 +179,10 @@ static int end(struct manifest *m, struct err *e)
 	for (size_t i = 0; !q && i < N_MEMBERS; i++)
 		if (!(r->seen & 1u << i) && !members[i].may_lack)
 			q = bad_member(m, e, members[i].key, "missing");
+	if (!q && (m->info.size_bytes > BACKUP_DEVICE_MAX_BYTES ||
+		   m->info.header_bytes > BACKUP_DEVICE_MAX_BYTES ||
+		   m->info.device_bytes > m->info.size_bytes + m->info.header_bytes))
+		q = bad(m, e, "device: larger than size and header together");
 	if (q)
 		return q;
 	scan_end(&r->in, sum);
@@ -237,6 +253,8 @@ static int explain(struct manifest *m, int r, struct err *e)
 	struct manifest_reader *d = m->reader;
 	uint8_t sum[HASH_BYTES];
 
+	if (too_long(m) || d->in.failed)
+		return r;
 	scan_begin(&d->in, d->in.fd, SUM_LINE_BYTES);
 	scan_end(&d->in, sum);
 	if (!d->in.failed && memcmp(sum, d->want, HASH_BYTES) != 0)
@@ -244,7 +262,7 @@ static int explain(struct manifest *m, int r, struct err *e)
 	return r;
 }
 
-int manifest_open_fd(int fd, struct manifest *ret, struct err *e)
+int manifest_open_fd(int fd, const struct backup_watch *watch, struct manifest *ret, struct err *e)
 {
 	struct manifest m = { .reader = calloc(1, sizeof(*m.reader)) };
 	uint8_t hash[HASH_BYTES];
@@ -254,7 +272,9 @@ int manifest_open_fd(int fd, struct manifest *ret, struct err *e)
 	if (!m.reader)
 		return close(fd), err_set(e, -ENOMEM, "no memory for a manifest");
 	m.reader->in.fd = fd;
-	r = read_sum_line(m.reader, e);
+	m.reader->in.watch = watch;
+	r = io_size(fd, &m.reader->file_bytes, e);
+	r = r ?: read_sum_line(m.reader, e);
 	if (!r) {
 		while ((r = next(&m, &index, hash, e)) > 0)
 			;
@@ -268,29 +288,31 @@ int manifest_open_fd(int fd, struct manifest *ret, struct err *e)
 	return r;
 }
 
-int manifest_open(const char *dir, const char *volume, const char *name, struct manifest *ret,
+int manifest_open(const struct store *s, const char *volume, const char *name, struct manifest *ret,
 		  struct err *e)
 {
-	char path[STORE_PATH_BYTES];
+	_cleanup_close_ int folder = -1;
+	char file[MANIFEST_FILE_BYTES];
 	struct manifest m;
 	int fd, r;
 
 	if (!backup_name_valid(volume) || !backup_name_valid(name))
 		return err_set(e, -EINVAL, "\"%s\", \"%s\": no names of a backup", volume, name);
-	manifest_path(dir, volume, name, path);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	manifest_file(name, file);
+	folder = manifest_folder(s, volume, false, e);
+	fd = folder < 0 ? folder : store_file(folder, file, O_RDONLY, NULL, e);
+	if (fd == -ENOENT)
 		return err_set(e, -ENOENT, "there is no backup %s of volume %s in %s", name, volume,
-			       dir);
+			       s->dir);
 	if (fd < 0)
-		return err_sys(e, -errno, "%s", path);
-	r = manifest_open_fd(fd, &m, e);
+		return fd;
+	r = manifest_open_fd(fd, s->watch, &m, e);
 	if (!r && (strcmp(m.info.volume, volume) != 0 || strcmp(m.info.name, name) != 0)) {
 		manifest_clear(&m);
 		r = err_set(e, -EBADMSG, "it belongs to another backup");
 	}
 	if (r)
-		return err_wrap(e, r, "%s", path);
+		return err_wrap(e, r, "%s/manifests/%s/%s", s->dir, volume, file);
 	*ret = m;
 	return 0;
 }

@@ -11,10 +11,10 @@
 #define PIECE_BYTES 1024 /* the longest text that is put at once: a member, escaped */
 
 struct manifest_writer {
-	const char *dir;
+	const struct store *store;
 	struct backup_info info;
-	char path[STORE_PATH_BYTES], tmp[STORE_PATH_BYTES + 32];
-	int fd;
+	char file[MANIFEST_FILE_BYTES], tmp[STORE_NAME_BYTES];
+	int folder, fd; /* of the volume's manifests; of this one */
 	struct crypto_sha256 sum;
 	uint64_t file_at, n_blocks;
 	size_t n;
@@ -97,29 +97,24 @@ static void put_head(struct manifest_writer *w)
 	put(w, ",\"blocks\":[");
 }
 
-int manifest_create(const char *dir, const struct backup_info *info, struct manifest_writer **ret,
-		    struct err *e)
+int manifest_create(const struct store *s, const struct backup_info *info,
+		    struct manifest_writer **ret, struct err *e)
 {
 	struct manifest_writer *w = calloc(1, sizeof(*w));
 
 	if (!w)
 		return err_set(e, -ENOMEM, "no memory for a manifest");
-	w->dir = dir;
+	w->store = s;
 	w->info = *info;
 	w->file_at = HASH_HEX;
 	crypto_sha256_begin(&w->sum);
-	snprintf(w->path, sizeof(w->path), "%.4000s/manifests/%.128s", dir, info->volume);
-	if (mkdir(w->path, 0700) && errno != EEXIST) {
-		int r = err_sys(e, -errno, "%s can't be made", w->path);
-
-		free(w);
-		return r;
-	}
-	manifest_path(dir, info->volume, info->name, w->path);
-	w->fd = store_new_file(w->path, w->tmp, e);
+	manifest_file(info->name, w->file);
+	w->folder = manifest_folder(s, info->volume, true, e);
+	w->fd = w->folder < 0 ? w->folder : store_new_file(w->folder, w->file, w->tmp, e);
 	if (w->fd < 0) {
 		int r = w->fd;
 
+		base_closep(&w->folder);
 		free(w);
 		return r;
 	}
@@ -161,20 +156,20 @@ int manifest_finish(struct manifest_writer *w, uint64_t stored_bytes, struct man
 	if (r)
 		return r;
 	/* What can't be read again is no backup. */
-	fd = open(w->tmp, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, -errno, "%s", w->tmp) : manifest_open_fd(fd, ret, e);
+	fd = store_file(w->folder, w->tmp, O_RDONLY, NULL, e);
+	return fd < 0 ? fd : manifest_open_fd(fd, w->store->watch, ret, e);
 }
 
 int manifest_publish(struct manifest_writer *w, struct err *e)
 {
 	int r;
 
-	if (rename(w->tmp, w->path))
-		return err_sys(e, -errno, "%s can't get its name", w->path);
+	if (renameat(w->folder, w->tmp, w->folder, w->file))
+		return err_sys(e, -errno, "%s can't get its name", w->file);
 	w->tmp[0] = '\0';
-	r = store_sync(w->dir, e);
+	r = store_sync(w->store, e);
 	if (r) /* What may not last is no backup. */
-		(void)!unlink(w->path);
+		(void)!unlinkat(w->folder, w->file, 0);
 	return r;
 }
 
@@ -183,7 +178,8 @@ void manifest_drop(struct manifest_writer *w)
 	if (!w)
 		return;
 	if (w->tmp[0])
-		(void)!unlink(w->tmp);
+		(void)!unlinkat(w->folder, w->tmp, 0);
 	close(w->fd);
+	close(w->folder);
 	free(w);
 }

@@ -21,6 +21,8 @@ static bool fill(struct scan *s)
 {
 	ssize_t n;
 
+	if (!s->failed)
+		s->failed = watch_stop(s->watch, NULL);
 	if (s->failed)
 		return false;
 	do

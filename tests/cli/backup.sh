@@ -39,8 +39,37 @@ dd if=/dev/urandom of=img bs=1M seek=16 count=20 conv=notrunc status=none
 uuid=$(cryptsetup luksUUID img)
 cp --sparse=always img first
 
+# A store is made by hand, so that no backup goes to the folder below a share that isn't mounted.
+mkdir -m 700 store
+check_says "a folder that is no store is refused" "backup --init store" backup img store --name one
+check_status "with status 1" 1 backup img store --name one
+check_equal "nothing is in it" "" "$(ls -A store)"
+check_status "nor is a folder made" 1 backup img nowhere --name one
+check "it isn't there" test ! -e nowhere
+backup --init store >said
+check_equal "init" 0 $?
+check "tells the id" grep -qE "^store is now the store [0-9a-f]{32}\.$" said
+check_equal "which lies in the store" "$(sed -E 's/.* ([0-9a-f]{32})\.$/\1/' said)" "$(sed -E 's/.* //' store/cryptvol-store)"
+cp store/cryptvol-store marker
+check_says "once more it is the same" "is already the store $(sed -E 's/.* //' marker)" backup --init store
+check "the marker as well" cmp marker store/cryptvol-store
+check "a store in a new folder" backup --init fresh
+rm -r fresh
+
 backup img store --name one >said
 check_equal "backup" 0 $?
+# One that was made before there were markers, or whose share isn't mounted.
+mv store/cryptvol-store unmounted
+for verb in "backup img store" "backup --list store" "backup --verify store $uuid one" "restore store $uuid one back0" \
+	"backup -q --delete store $uuid one"; do
+	# shellcheck disable=SC2086
+	check_says "without its marker: $verb" "is no backup store" "$CRYPTVOL" $verb
+done
+check "nothing is deleted" test -e "store/manifests/$uuid/one.json"
+check "nothing restored" test ! -e back0
+check "an old store is taken over" backup --init store
+check "with what is in it" backup --verify store "$uuid" one
+mv unmounted store/cryptvol-store
 used=$(($(blobs)))
 check_equal "as many new blocks as lie in the store" "$used" "$(stored | cut -d' ' -f1)"
 check "holes and zeros are not stored: less than the image" test "$used" -ge 20 -a "$used" -lt 40
@@ -210,7 +239,7 @@ cat >big.py <<'END'
 import hashlib, json, os, resource, subprocess, sys
 if sys.argv[1] == "make":
     for name in "a", "b":
-        head = {"version": 1, "volume": "huge", "name": name, "size": 0, "header": 0, "device": 409600 << 20, "stored": 0,
+        head = {"version": 1, "volume": "huge", "name": name, "size": 409600 << 20, "header": 0, "device": 409600 << 20, "stored": 0,
                 "encrypted": 1, "fs_type": "", "uuid": "", "created": 1, "block": 1 << 20,
                 "blocks": [[i, os.urandom(32).hex()] for i in range(409600)]}
         text = json.dumps(head, separators=(",", ":")).encode()
@@ -277,6 +306,66 @@ if cc -shared -fPIC -o listing.so listing.c -ldl 2>said; then
 else
 	skip "a listing that breaks off" "no compiler here"
 fi
+
+# What a hostile share has in it. Sizes: an end is found, whatever the manifest says of them.
+cat >crafted.py <<'END'
+import hashlib, json, os, sys
+name, device, size, blocks = sys.argv[1], *(int(a) for a in sys.argv[2:4]), json.loads(sys.argv[4])
+head = {"version": 1, "volume": "far", "name": name, "size": size, "header": 0, "device": device, "stored": 0, "encrypted": 1,
+        "fs_type": "", "uuid": "", "created": 1, "block": 1 << 20, "blocks": blocks}
+text = json.dumps(head, separators=(",", ":")).encode()
+os.makedirs("store/manifests/far", exist_ok=True)
+open(f"store/manifests/far/{name}.json", "wb").write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+END
+crafted() {
+	/usr/bin/python3 crafted.py "$@"
+}
+check_ends() {
+	local name=$1 says=$2
+	shift 2
+	timeout 60 "$CRYPTVOL" "$@" >said 2>&1
+	local status=$?
+	check "$name: it ends" test "$status" != 124
+	check "$name: and says why" grep -q "$says" said
+}
+crafted years $((1 << 62)) $((1 << 62)) '[]'
+check_ends "a device of 2^62 bytes, verified" "larger than a backup may be" backup --verify store far years
+crafted more $((1 << 50)) $((1 << 20)) '[]'
+check_ends "a device that is larger than its parts" "larger than size and header" restore store far more back7
+crafted holes $((1 << 50)) $((1 << 50)) '[[7, "'"$(printf '%064d' 0)"'"]]'
+check_ends "2^50 bytes of holes and a block, verified" "is missing" backup --verify store far holes
+crafted hollow $((1 << 50)) $((1 << 50)) '[]'
+check "2^50 bytes of holes alone are whole at once" timeout 60 "$CRYPTVOL" backup --verify store far hollow
+crafted long $((1 << 20)) $((1 << 20)) '[]'
+truncate -s $((1 << 43)) store/manifests/far/long.json
+check_ends "a manifest that is a hole" "longer than the blocks" backup --verify store far long
+mkfifo store/manifests/far/fifo.json
+check_ends "a manifest that is a FIFO" "is no regular file" backup --verify store far fifo
+check_ends "one in a list" "is no regular file" backup --list store
+rm store/manifests/far/fifo.json
+blob=$(blob_of img 30)
+mv "$blob" whole && mkfifo "$blob"
+check_ends "a block that is a FIFO" "is no regular file" backup --verify store "$uuid" two
+rm "$blob" && ln -s "$PWD/whole" "$blob"
+check_ends "a block that is a link" "is no regular file" backup --verify store "$uuid" two
+rm "$blob" && mv whole "$blob"
+
+# Links out of the store: nothing there is read, written or swept away.
+mkdir -p outside && cp img outside/precious && touch -d "3 days ago" outside/precious
+for i in $(seq 0 255); do
+	prefix=$(printf %02x "$i")
+	[ -e "store/blobs/$prefix" ] || ln -s "$PWD/outside" "store/blobs/$prefix"
+done
+change img 8
+check_ends "a folder of blocks that is a link" "is no folder" backup img store --name linked
+backup -q --delete store far hollow >said 2>&1
+check "a sweep doesn't follow it" cmp img outside/precious -n 1M
+check_equal "nothing was written there" precious "$(ls outside)"
+find store/blobs -type l -delete
+ln -s "$PWD/outside" store/manifests/linked
+check_says "nor does a manifest go there" "is no folder" backup img store --volume linked --name x
+check_equal "nothing was written there" precious "$(ls outside)"
+rm -r store/manifests/linked store/manifests/far
 
 # What is refused, and why.
 check_status "a directory that is no store" 1 backup --list "$SCRATCH/nowhere"

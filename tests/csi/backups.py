@@ -2,6 +2,7 @@
 """Backups by the driver: stores that hang, are locked, or hold what isn't ours; who goes on meanwhile. The state has no reflinks."""
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import signal
@@ -9,8 +10,8 @@ import sqlite3
 import sys
 import time
 
-from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, edit_header, expect, in_background, mount_cap, read_at, run, run_on,
-                 source_snapshot, wait_for)
+from lab import (HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, drop_caches, edit_header, expect, in_background, make_store, mount_cap, pb, read_at,
+                 run, run_on, source_snapshot, text_of, wait_for)
 
 CRYPTVOL = os.environ.get("CRYPTVOL", "cryptvol")
 CRYPTSETUP = os.environ.get("CRYPTSETUP", "cryptsetup")
@@ -32,29 +33,117 @@ def codes(joins):
 
 # ---- who waits ----
 
+class HungFolder:
+    """A folder of the store whose disk is suspended: who reads what isn't cached sleeps until it goes on."""
+
+    def __init__(self, lab, name):
+        self.path = f"{STORE}/manifests/{name}"
+        self.image = f"{SCRATCH}/csi/{name}.img"
+        self.name = f"hung-{os.getpid()}"
+        run("truncate", "-s", "16M", self.image)
+        run("mkfs.ext4", "-q", "-F", self.image)
+        self.loop = run("losetup", "-f", "--show", self.image).stdout.decode().strip()
+        run("dmsetup", "create", self.name, stdin=f"0 32768 linear {self.loop} 0\n".encode())
+        os.makedirs(self.path)
+        run("mount", f"/dev/mapper/{self.name}", self.path)
+        with open(f"{self.path}/{HUNG}.json", "wb"):
+            pass
+        run("umount", self.path)
+        run("mount", f"/dev/mapper/{self.name}", self.path)
+        drop_caches()
+        run("dmsetup", "suspend", "--nolockfs", self.name)
+        lab.on_clear.append(self.remove)
+
+    def resume(self):
+        run("dmsetup", "resume", self.name)
+
+    def remove(self):
+        self.resume()
+        run("umount", self.path)
+        run("dmsetup", "remove", "--retry", self.name)
+        run("losetup", "-d", self.loop)
+        os.rmdir(self.path)
+
+
+def asleep(driver):
+    """Threads of the driver that nothing can interrupt."""
+    states = [text_of(f"/proc/{driver.pid}/task/{t}/stat").rpartition(")")[2].split()[:1] for t in os.listdir(f"/proc/{driver.pid}/task")]
+    return states.count(["D"])
+
+
 @case("a store that hangs: its callers wait, half of the workers at most; all else goes on")
 def hung(lab):
     v = lab.create()
-    os.makedirs(f"{STORE}/manifests/far", exist_ok=True)
-    os.makedirs(f"{STORE}/blobs", exist_ok=True)
-    fifo = f"{STORE}/manifests/far/{HUNG}.json"
-    os.mkfifo(fifo)
-    lab.on_clear.append(lambda: os.path.exists(fifo) and os.unlink(fifo))
-    waiting = [in_background(lab.c.GetSnapshot, snapshot_id=HUNG, timeout=60) for _ in range(2)]
-    wait_for("both look-ups are served", 20, lambda: lab.driver.log_text().count("GetSnapshot") >= 2)
-    time.sleep(1)
+    far = HungFolder(lab, "far")
+    waiting = [in_background(lab.c.GetSnapshot, snapshot_id=HUNG, timeout=200) for _ in range(2)]
+    wait_for("both look-ups sleep", 60, lambda: asleep(lab.driver) >= 2)
     for method, kw in (("GetSnapshot", {"snapshot_id": HUNG}),
                        ("CreateSnapshot", {"source_volume_id": v.id, "name": lab.name("snap"), "parameters": KIND}),
                        ("CreateVolume", {"name": lab.name(), "volume_capabilities": [mount_cap()], "parameters": {"encrypted": "true"},
                                          "secrets": v.secrets, "volume_content_source": source_snapshot(HUNG)})):
-        lab.c.fails("ABORTED", method, timeout=20, **kw)
-    lab.c.ControllerGetVolume(volume_id=v.id, timeout=20)
+        lab.c.fails("ABORTED", method, timeout=60, **kw)
+    lab.c.ControllerGetVolume(volume_id=v.id, timeout=60)
     lab.create()
     v.up()
     v.down()
-    with open(fifo, "wb"):
-        pass
+    far.resume()
     expect("the look-ups end", ["FAILED_PRECONDITION"] * 2, codes(waiting))
+
+
+@case("a share that isn't mounted: nothing is written, found or forgotten; FAILED_PRECONDITION says so")
+def unmounted(lab):
+    v = lab.create()
+    s = lab.snapshot(v, parameters=KIND)
+    os.rename(STORE, f"{STORE}.away")
+    os.mkdir(STORE)
+    try:
+        for method, kw in (("CreateSnapshot", {"source_volume_id": v.id, "name": lab.name("snap"), "parameters": KIND}),
+                           ("GetSnapshot", {"snapshot_id": HUNG}),
+                           ("DeleteSnapshot", {"snapshot_id": s.snapshot_id})):
+            why = lab.c.fails("FAILED_PRECONDITION", method, **kw)
+            assert "is no backup store" in str(why), f"{method}: {why}"
+        expect("what lies in the folder below", [], os.listdir(STORE))
+    finally:
+        os.rmdir(STORE)
+        os.rename(f"{STORE}.away", STORE)
+    expect("snapshots of the records", 1, len([e for e in lab.c.ListSnapshots().entries if e.snapshot.source_volume_id == v.id]))
+    w = lab.create(secrets=v.secrets, source=source_snapshot(s.snapshot_id))
+    w.up()
+    w.down()
+
+
+def craft(name, device, size=None, blocks=()):
+    """A manifest that a hostile share has, under a checksum of its own."""
+    head = {"version": 1, "volume": "crafted", "name": name, "size": device if size is None else size, "header": 0, "device": device, "stored": 0,
+            "encrypted": 1, "fs_type": "ext4", "uuid": "", "created": 1, "block": MIB, "blocks": list(blocks)}
+    text = json.dumps(head, separators=(",", ":")).encode()
+    folder = f"{STORE}/manifests/crafted"
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/{name}.json", "wb") as f:
+        f.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    return f"{folder}/{name}.json"
+
+
+@case("crafted manifests hold no worker: sizes beyond the volume's, holes without an end, FIFOs; then all workers are free")
+def crafted(lab):
+    v = lab.create()
+    wrong = [("years", "FAILED_PRECONDITION", dict(device=1 << 62)), ("more", "FAILED_PRECONDITION", dict(device=1 << 50, size=64 * MIB)),
+             ("petabyte", "RESOURCE_EXHAUSTED", dict(device=1 << 50))]
+    lab.on_clear.append(lambda: run("rm", "-rf", f"{STORE}/manifests/crafted"))
+    for name, _, kw in wrong:
+        craft(name, **kw)
+    with open(craft("long", 64 * MIB), "r+b") as f:
+        f.truncate(1 << 40)
+    os.mkfifo(f"{STORE}/manifests/crafted/fifo.json")
+    wrong += [("long", "FAILED_PRECONDITION", {}), ("fifo", "FAILED_PRECONDITION", {})]
+    for _ in range(2):
+        for name, code, _ in wrong:
+            lab.c.fails(code, "CreateVolume", name=lab.name(), volume_capabilities=[mount_cap()], parameters={"encrypted": "true"}, secrets=v.secrets,
+                        volume_content_source=source_snapshot(f"crafted/{name}"), capacity_range=pb.CapacityRange(required_bytes=64 * MIB), timeout=120)
+    s = lab.snapshot(v, parameters=KIND)
+    joins = [in_background(lab.c.GetSnapshot, snapshot_id=f"crafted/{name}", timeout=120) for name in ("long", "fifo")]
+    lab.c.GetSnapshot(snapshot_id=s.snapshot_id, timeout=120)
+    expect("look-ups", ["FAILED_PRECONDITION"] * 2, codes(joins))
 
 
 @case("a store that is locked: uploads wait, one too many is ABORTED, deletions and look-ups don't wait; later all is made")
@@ -239,4 +328,5 @@ def progress(lab):
 
 
 if __name__ == "__main__":
+    make_store(STORE)
     sys.exit(run_on(Driver(workers=WORKERS, **{"backup-dir": STORE})))

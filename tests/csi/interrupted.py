@@ -9,7 +9,7 @@ import sys
 
 from killpoints import Tracer
 from lab import (CRYPTSETUP, FULL, HEADER, MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, fingerprint, in_background,
-                 lab_loop, lose_records, mount_cap, pb, read_at, records, remove_records, run, run_on, small_state, source_snapshot,
+                 lab_loop, lose_records, make_store, mount_cap, pb, read_at, records, remove_records, run, run_on, small_state, source_snapshot,
                  source_volume, still_there, used, wait_for, write_at)
 
 REFUSED = "FAILED_PRECONDITION"
@@ -238,8 +238,7 @@ def two_processes(lab):
             one.client.DeleteVolume(volume_id=e.volume.volume_id)
     assert w.volume_id not in str(one.client.ListVolumes())
     # while a backup is written its volume is free
-    store = f"{folder}/store"
-    os.makedirs(store)
+    store = make_store(f"{folder}/store")
     join = in_background(one.client.CreateSnapshot, source_volume_id=v.id, name="backup", parameters={"type": "bak", "backupDir": store})
     wait_for("blocks in the store", 30, lambda: [f for _, _, files in os.walk(store) for f in files if len(f) > 32])
     one.process.send_signal(signal.SIGSTOP)

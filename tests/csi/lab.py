@@ -213,6 +213,13 @@ def fingerprint(path):
     return h.hexdigest()
 
 
+def make_store(path):
+    """A store of backups that a driver may write to."""
+    os.makedirs(path, exist_ok=True)
+    run(CLI, "backup", "--init", path)
+    return path
+
+
 def wait_for(what, seconds, f):
     limit = time.monotonic() + seconds
     while True:

@@ -146,6 +146,7 @@ c.NodeExpandVolume(volume_id=v.volume_id, volume_path=path("p1"), capacity_range
 check("expansion with the secret then works", size_of(f"/dev/mapper/{v.volume_id}") == 112 * MIB)
 
 # ---- backup and restore ----
+subprocess.run([os.environ.get("CRYPTVOL", "cryptvol"), "backup", "--init", f"{STATE}/store"], check=True)
 bak = c.CreateSnapshot(source_volume_id=v.volume_id, name="bak-life", parameters={"type": "bak", "backupDir": f"{STATE}/store"}).snapshot
 found = subprocess.run(["grep", "-rqF", MARKER[:200].decode(), f"{STATE}/store"]).returncode
 check("backup: nothing readable in it", found == 1)

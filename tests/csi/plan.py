@@ -6,7 +6,7 @@ import re
 import sys
 
 from lab import (CRYPTSETUP, HEADER, MIB, Driver, block_cap, case, device_bytes, drop_caches, expect, find_bytes, fingerprint, kept_keys,
-                 loop_of, mappings, mount_cap, mounted, pb, read_at, run, run_on, secret, source_snapshot, write_at)
+                 loop_of, make_store, mappings, mount_cap, mounted, pb, read_at, run, run_on, secret, source_snapshot, write_at)
 
 MARKER = b"marker-of-the-plan-0123456789abcdef-"
 MAGIC = b"LUKS\xba\xbe"
@@ -286,7 +286,7 @@ def t6(lab):
 
 @case("T7 backup and restore: the old passphrase opens it, another doesn't, the backup holds no plaintext")
 def t7(lab):
-    folder = f"{lab.driver.folder}/backups"
+    folder = make_store(f"{lab.driver.folder}/backups")
     v = lab.create()
     write_marker(f"{v.up()}/data")
     kind = {"type": "bak", "backupDir": folder}

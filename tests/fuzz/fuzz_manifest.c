@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	    io_pwrite_full(fd, data, len, sizeof(line), &e))
 		fuzz_fail(err_text(&e));
 	fuzz_begin();
-	r = manifest_open_fd(fd, &m, &e);
+	r = manifest_open_fd(fd, NULL, &m, &e);
 	if (r && !e.text[0])
 		fuzz_fail("an error without a sentence");
 	if (!r) {

@@ -12,7 +12,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(TOP, "tests", "csi")]
 from control_plane import Api, ControlPlane, Refused, decoded, wait_for  # noqa: E402
-from lab import (CRYPTSETUP, SCRATCH, Driver, Mode, device_bytes, drop_caches, expect, find_bytes, mappings, mounted, pb,  # noqa: E402
+from lab import (CRYPTSETUP, SCRATCH, Driver, Mode, device_bytes, drop_caches, expect, find_bytes, make_store, mappings, mounted, pb,  # noqa: E402
                  results, run, say)
 
 TOOLS = os.environ["KUBE_TOOLS"]
@@ -130,7 +130,7 @@ class Cluster:
         self.pod = pods[0]
         wait_for("the Deployment's pods",
                  lambda: len([p for p in self.api.list("Pod", "v1", NS) if p["metadata"]["name"].startswith("cryptvol-controller")]) == 2)
-        os.makedirs(f"{SCRATCH}/backups", exist_ok=True)
+        make_store(f"{SCRATCH}/backups")
         self.driver = self.start_driver("n1", self.pod, {"NODE_NAME": "n1"})
         info = self.driver.client.NodeGetInfo()
         segments = dict(info.accessible_topology.segments)

@@ -58,8 +58,8 @@ def check_restore(program):
                 f.write(os.urandom(4096))
         with open(at("restore.py"), "w", encoding="utf-8") as f:
             f.write(program)
-        os.mkdir(at("store"))
-        for command in ([CRYPTVOL, "backup", at("volume.img"), at("store"), "--volume=v", "--name=one"],
+        for command in ([CRYPTVOL, "backup", "--init", at("store")],
+                        [CRYPTVOL, "backup", at("volume.img"), at("store"), "--volume=v", "--name=one"],
                         [sys.executable, at("restore.py"), at("store"), "v", "one", at("out.img")]):
             p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
             if p.returncode:

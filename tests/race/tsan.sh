@@ -33,6 +33,8 @@ reports() {
 	cat "$dir"/race.* 2>/dev/null | grep -c '^WARNING: ThreadSanitizer'
 }
 
+"${CRYPTVOL:-$BUILD/cryptvol}" backup --init "$dir/backups" >"$dir/init" 2>&1
+verdict "tsan: a store of backups" $? "$(cat "$dir/init")"
 # -R: the sanitizer's layout of memory and the host's randomness may not agree.
 setarch -R "$TSAN/unit/test_csi_locks" >"$dir/locks" 2>&1
 verdict "tsan: lock table" $? "$(grep -m1 -hs '^FAIL\|^SUMMARY' "$dir/locks" "$dir"/race.*)"

@@ -19,7 +19,8 @@
 	"\"created\":77,\"block\":1048576,\"blocks\":"
 #define HEAD HEAD_BUT("3145728")
 
-static char store[] = "/tmp/manifest-XXXXXX";
+static char dir[] = "/tmp/manifest-XXXXXX";
+static struct store store;
 
 /* @body under its checksum, as v's n. */
 static void write_raw(const char *body)
@@ -28,7 +29,7 @@ static void write_raw(const char *body)
 	char path[256], hex[HASH_HEX];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/manifests/v/n.json", store);
+	snprintf(path, sizeof(path), "%s/manifests/v/n.json", dir);
 	f = fopen(path, "w");
 	if (!f || store_hash(body, strlen(body), sum, NULL))
 		abort();
@@ -41,7 +42,7 @@ static int open_raw(const char *body, struct manifest *ret, struct err *e)
 {
 	write_raw(body);
 	err_clear(e);
-	return manifest_open(store, "v", "n", ret, e);
+	return manifest_open(&store, "v", "n", ret, e);
 }
 
 static void an_old_manifest_is_read(void)
@@ -82,7 +83,7 @@ static void blanks_and_members_of_later_versions(void)
 	REQUIRE(!open_raw(
 		"\n{ \"later\" : {\"a\":[1,-2.5e+3,{\"b\":\"]}\\\"\"}],\"c\":null} ,\"x\":\"[\","
 		"\"version\":1,\"block\":1048576,\"device\":1,\"blocks\": [ [ 0 , " SHA " ] ] ,"
-		"\"volume\":\"v\",\"name\":\"\\u006e\",\"size\":0,\"header\":0,\"stored\":0,"
+		"\"volume\":\"v\",\"name\":\"\\u006e\",\"size\":1,\"header\":0,\"stored\":0,"
 		"\"encrypted\":0,\"fs_type\":\"\",\"uuid\":\"\",\"created\":0 } \n",
 		&m, &e));
 	CHECK_INT(manifest_next(&m, &i, hash, &e), 1);
@@ -122,6 +123,14 @@ static void broken_ones(void)
 		{ HEAD "[],\"blocks\":[]}", "there twice", -EBADMSG },
 		{ HEAD "[],\"name\":\"n\"}", "name: there twice", -EBADMSG },
 		{ HEAD_BUT("\"3\"") "[]}", "device: no number", -EBADMSG },
+		{ HEAD_BUT("4611686018427387904") "[]}", "device: larger than a backup", -EBADMSG },
+		{ HEAD_BUT("1125899906842625") "[]}", "device: larger than a backup", -EBADMSG },
+		{ HEAD_BUT("1125899906842624") "[]}", "device: larger than size and", -EBADMSG },
+		{ HEAD_BUT("3145729") "[]}", "device: larger than size and", -EBADMSG },
+		{ "{\"version\":1,\"device\":1,\"block\":1048576,\"blocks\":[],\"volume\":\"v\","
+		  "\"name\":\"n\",\"size\":4611686018427387904,\"header\":4611686018427387904,"
+		  "\"stored\":0,\"encrypted\":0,\"fs_type\":\"\",\"uuid\":\"\",\"created\":0}",
+		  "device: larger than size and", -EBADMSG },
 		{ "{\"version\":2,\"device\":1,\"block\":1,\"blocks\":7}", "version: 2",
 		  -EOPNOTSUPP },
 		{ "{\"version\":1,\"device\":1,\"block\":4096,\"blocks\":[]}", "block: 4096",
@@ -158,7 +167,7 @@ static void a_changed_byte_is_the_checksum(void)
 	struct manifest m;
 	struct err e = { 0 };
 
-	snprintf(path, sizeof(path), "%s/manifests/v/n.json", store);
+	snprintf(path, sizeof(path), "%s/manifests/v/n.json", dir);
 	for (size_t at = 0; at < sizeof(body) - 1; at += 7) {
 		int fd;
 
@@ -167,7 +176,7 @@ static void a_changed_byte_is_the_checksum(void)
 		REQUIRE(fd >= 0 && pwrite(fd, "\x7f", 1, (off_t)(HASH_HEX + at)) == 1);
 		close(fd);
 		err_clear(&e);
-		CHECK_INT(manifest_open(store, "v", "n", &m, &e), -EBADMSG);
+		CHECK_INT(manifest_open(&store, "v", "n", &m, &e), -EBADMSG);
 		CHECK_CONTAINS(err_text(&e), "the checksum is wrong");
 	}
 }
@@ -183,6 +192,7 @@ static long peak_kib(void)
 static void a_backup_of_400_gib_in_2_mib(void)
 {
 	struct backup_info info = { .device_bytes = BLOCKS_400_GIB * 1048576ull,
+				    .size_bytes = BLOCKS_400_GIB * 1048576ull,
 				    .volume = "big",
 				    .name = "one",
 				    .uuid = "\"\\\n/",
@@ -194,7 +204,7 @@ static void a_backup_of_400_gib_in_2_mib(void)
 	uint64_t at = 0, n = 0;
 	long before = peak_kib(), grown;
 
-	REQUIRE(!manifest_create(store, &info, &w, &e));
+	REQUIRE(!manifest_create(&store, &info, &w, &e));
 	for (uint64_t i = 0; i < BLOCKS_400_GIB; i++) {
 		memcpy(hash, &i, sizeof(i));
 		hash[31] = 1;
@@ -205,7 +215,7 @@ static void a_backup_of_400_gib_in_2_mib(void)
 	manifest_clear(&m);
 	REQUIRE(!manifest_publish(w, &e));
 	manifest_drop(w);
-	REQUIRE(!manifest_open(store, "big", "one", &m, &e));
+	REQUIRE(!manifest_open(&store, "big", "one", &m, &e));
 	CHECK_STR(m.info.uuid, info.uuid);
 	CHECK_INT(m.info.stored_bytes, 12345);
 	while (manifest_next(&m, &at, found, &e) > 0) {
@@ -221,21 +231,159 @@ static void a_backup_of_400_gib_in_2_mib(void)
 	CHECK_MSG(grown < 2048, "%ld KiB", grown);
 }
 
+/* ---- what a hostile share has in a backup's place ---- */
+
+static void path_of(const char *file, char ret[256])
+{
+	snprintf(ret, 256, "%s/manifests/v/%s.json", dir, file);
+}
+
+static void a_hole_of_years_is_not_read(void)
+{
+	static const char *const bodies[] = { HEAD "[[1," SHA "]]}", "{", "" };
+	struct err e = { 0 };
+	struct manifest m;
+	char path[256];
+
+	path_of("n", path);
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		write_raw(bodies[i]);
+		REQUIRE(!truncate(path, 1ll << 43)); /* a day at 100 MB/s; the most that ext4 has */
+		err_clear(&e);
+		CHECK_INT(manifest_open(&store, "v", "n", &m, &e), -EBADMSG);
+		CHECK_MSG(!strstr(err_text(&e), "checksum is wrong"), "%s", err_text(&e));
+	}
+	unlink(path);
+}
+
+static int asked(void *arg, struct err *e)
+{
+	unsigned int *left = arg;
+
+	return *left && (*left)-- > 1 ? 0 : err_set(e, -ETIMEDOUT, "the call has ended");
+}
+
+/* Between any two reads of the file, whatever the caller is in the middle of. */
+static void a_stop_ends_a_look_up(void)
+{
+	unsigned int left = 0;
+	struct backup_watch watch = { .stop = asked, .arg = &left };
+	struct backup_info info;
+	struct err e = { 0 };
+	struct manifest m;
+	int r;
+
+	write_raw(HEAD "[[1," SHA "],[2," SHA "]]}");
+	store.watch = &watch;
+	for (unsigned int n = 1; n < 9; n++) {
+		left = n;
+		err_clear(&e);
+		r = manifest_open(&store, "v", "n", &m, &e);
+		if (!r) {
+			manifest_clear(&m);
+			CHECK_MSG(n > 2, "asked %u times only", n);
+			break;
+		}
+		CHECK_INT(r, -ETIMEDOUT);
+		CHECK_CONTAINS(err_text(&e), "the call has ended");
+	}
+	CHECK_INT(r, 0);
+	store.watch = NULL;
+	left = 1;
+	CHECK_INT(backup_find(dir, "n", &watch, &info, &e), -ETIMEDOUT);
+}
+
+/* FIFOs would be waited for, links lead out of the store. */
+static void only_regular_files_and_folders(void)
+{
+	char path[256], away[256], blobs[64];
+	uint8_t hash[HASH_BYTES] = { 0xab };
+	struct err e = { 0 };
+	struct manifest m;
+	char block[16];
+
+	path_of("fifo", path);
+	REQUIRE(!mkfifo(path, 0600));
+	CHECK_INT(manifest_open(&store, "v", "fifo", &m, &e), -EBADMSG);
+	CHECK_CONTAINS(err_text(&e), "is no regular file");
+	path_of("folder", path);
+	REQUIRE(!mkdir(path, 0700));
+	CHECK_INT(manifest_open(&store, "v", "folder", &m, &e), -EBADMSG);
+	rmdir(path);
+	write_raw(HEAD "[[1," SHA "]]}");
+	path_of("link", path);
+	path_of("n", away);
+	REQUIRE(!symlink(away, path));
+	CHECK_INT(manifest_open(&store, "v", "link", &m, &e), -EBADMSG);
+	CHECK_CONTAINS(err_text(&e), "is no regular file");
+	unlink(path);
+	path_of("fifo", path);
+	unlink(path);
+
+	snprintf(blobs, sizeof(blobs), "%s/blobs/ab", dir);
+	REQUIRE(!mkdir(blobs, 0700));
+	snprintf(path, sizeof(path), "%s/%062d", blobs, 0);
+	REQUIRE(!mkfifo(path, 0600));
+	CHECK_INT(store_get(&store, hash, block, sizeof(block), &e), -EBADMSG);
+	CHECK_CONTAINS(err_text(&e), "is no regular file");
+	unlink(path);
+	CHECK_INT(store_get(&store, hash, block, sizeof(block), &e), -EBADMSG);
+	CHECK_CONTAINS(err_text(&e), "is missing");
+	rmdir(blobs);
+	REQUIRE(!symlink("/etc", blobs));
+	CHECK_INT(store_get(&store, hash, block, sizeof(block), &e), -EBADMSG);
+	CHECK_CONTAINS(err_text(&e), "is no folder");
+	unlink(blobs);
+}
+
+static void init_once(void)
+{
+	char id[BACKUP_STORE_ID_BYTES], again[BACKUP_STORE_ID_BYTES], path[256];
+	struct err e = { 0 };
+	struct store s;
+	bool made = false;
+	FILE *f;
+
+	CHECK_INT(store_open("/nonexistent", STORE_UNLOCKED, NULL, &s, &e), -ENOMEDIUM);
+	CHECK_INT(store_open("/tmp", STORE_UNLOCKED, NULL, &s, &e), -ENOMEDIUM);
+	CHECK_CONTAINS(err_text(&e), "backup --init");
+	REQUIRE(!backup_init(dir, id, &made, &e));
+	CHECK(made);
+	CHECK_INT(strlen(id), 2 * STORE_ID_BYTES);
+	REQUIRE(!backup_init(dir, again, &made, &e));
+	CHECK(!made);
+	CHECK_STR(again, id);
+	snprintf(path, sizeof(path), "%s/cryptvol-store", dir);
+	f = fopen(path, "w");
+	REQUIRE(f && fprintf(f, "cryptvol backup store 2 %s\n", id) > 0 && !fclose(f));
+	CHECK_INT(store_open(dir, STORE_UNLOCKED, NULL, &s, &e), -EOPNOTSUPP);
+	f = fopen(path, "w");
+	REQUIRE(f && fprintf(f, "cryptvol backup store 1 00\n") > 0 && !fclose(f));
+	CHECK_INT(store_open(dir, STORE_UNLOCKED, NULL, &s, &e), -EBADMSG);
+	f = fopen(path, "w");
+	REQUIRE(f && fprintf(f, "cryptvol backup store 1 %s\n", id) > 0 && !fclose(f));
+	REQUIRE(!store_open(dir, STORE_UNLOCKED, NULL, &store, &e));
+	CHECK_STR(store.id, id);
+}
+
 int main(void)
 {
 	char path[256];
 
-	if (!mkdtemp(store))
+	if (!mkdtemp(dir))
 		return 1;
-	snprintf(path, sizeof(path), "%s/manifests", store);
-	mkdir(path, 0700);
-	snprintf(path, sizeof(path), "%s/manifests/v", store);
+	RUN(init_once);
+	snprintf(path, sizeof(path), "%s/manifests/v", dir);
 	mkdir(path, 0700);
 	RUN(an_old_manifest_is_read);
 	RUN(blanks_and_members_of_later_versions);
 	RUN(broken_ones);
 	RUN(a_changed_byte_is_the_checksum);
 	RUN(a_backup_of_400_gib_in_2_mib);
-	snprintf(path, sizeof(path), "rm -rf %s", store);
+	RUN(a_hole_of_years_is_not_read);
+	RUN(a_stop_ends_a_look_up);
+	RUN(only_regular_files_and_folders);
+	store_close(&store);
+	snprintf(path, sizeof(path), "rm -rf %s", dir);
 	return system(path) ? 1 : check_exit();
 }

@@ -283,6 +283,40 @@ Csi__V1__Topology *csi_topology_message(struct csi_call *call)
 	return t;
 }
 
+int csi_grow(struct csi_call *call, const char *id, uint64_t size_bytes, struct err *e)
+{
+	int r = backend_grow(call->driver->backend, id, size_bytes, e);
+
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	if (e)
+		e->code = -ERANGE;
+	return -ERANGE;
+}
+
+static bool topology_names_us(struct csi_call *call, Csi__V1__Topology *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *v = csi_map_get(csi_map(list[i]->segments, list[i]->n_segments),
+					    call->driver->config.topology_key);
+
+		if (v && !strcmp(v, call->driver->config.node_id))
+			return true;
+	}
+	return n == 0;
+}
+
+enum csi_code csi_topology_check(struct csi_call *call, const Csi__V1__TopologyRequirement *t,
+				 const char *what)
+{
+	if (!t || topology_names_us(call, t->requisite, t->n_requisite))
+		return CSI_OK;
+	return csi_fail(call, CSI_RESOURCE_EXHAUSTED,
+			"accessibility_requirements: %s live on node \"%s\", which isn't among the "
+			"requisite ones",
+			what, call->driver->config.node_id);
+}
+
 static Csi__V1__VolumeContentSource *source_message(struct csi_call *call,
 						    const struct backend_volume *v)
 {
@@ -347,5 +381,12 @@ Csi__V1__Snapshot *csi_snapshot_message(struct csi_call *call, const struct back
 		return NULL;
 	m->creation_time->seconds = s->created_seconds;
 	m->creation_time->nanos = (int32_t)s->created_nanos;
-	return m;
+	if (s->kind == BACKEND_BACKUP)
+		return m;
+	m->accessible_topology = csi_arena_alloc(call->arena, sizeof(*m->accessible_topology));
+	if (!m->accessible_topology)
+		return NULL;
+	m->accessible_topology[0] = csi_topology_message(call);
+	m->n_accessible_topology = 1;
+	return m->accessible_topology[0] ? m : NULL;
 }

@@ -68,6 +68,17 @@ enum csi_code csi_get_volume(struct csi_call *call, const char *id, struct backe
 Csi__V1__Volume *csi_volume_message(struct csi_call *call, const struct backend_volume *v);
 /** csi_topology_message - this node's segment. */
 Csi__V1__Topology *csi_topology_message(struct csi_call *call);
+/**
+ * csi_grow - backend_grow, but -ERANGE where there is no room. COs repeat what answers
+ * RESOURCE_EXHAUSTED at the same size for ever; OUT_OF_RANGE is final for them, so that the user may
+ * ask for less.
+ */
+int csi_grow(struct csi_call *call, const char *id, uint64_t size_bytes, struct err *e);
+/** csi_topology_check - RESOURCE_EXHAUSTED unless @what may be on this node. */
+enum csi_code csi_topology_check(struct csi_call *call, const Csi__V1__TopologyRequirement *t,
+				 const char *what);
+/** csi_snapshot_message - a snapshot can be used on this node; a backup wherever its store is, so it
+ * names no topology. */
 Csi__V1__Snapshot *csi_snapshot_message(struct csi_call *call, const struct backend_snapshot *s);
 /** csi_copy_map - a map into another map type's array, in the arena; keys and values are shared. */
 void *csi_copy_map(struct csi_call *call, struct csi_map m);

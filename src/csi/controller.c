@@ -39,6 +39,16 @@ capability(struct csi_call *call, Csi__V1__ControllerServiceCapability__RPC__Typ
 	return c;
 }
 
+/* A controller without nodes knows neither their volumes nor their room. It offers no expansion, so
+ * that csi-resizer leaves it to the node: only then may a user take back what didn't fit. It offers
+ * no modification, since nothing carries one on to the node. */
+static bool is_offered(const struct csi_call *call,
+		       Csi__V1__ControllerServiceCapability__RPC__Type type)
+{
+	return call->driver->config.mode != CSI_MODE_CONTROLLER ||
+	       (type != CAP(EXPAND_VOLUME) && type != CAP(MODIFY_VOLUME));
+}
+
 static enum csi_code get_capabilities(struct csi_call *call)
 {
 	Csi__V1__ControllerGetCapabilitiesResponse *r =
@@ -52,8 +62,10 @@ static enum csi_code get_capabilities(struct csi_call *call)
 	if (!r->capabilities)
 		return csi_ok(call, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
-		r->capabilities[i] = capability(call, capabilities[i]);
-		if (!r->capabilities[i])
+		if (!is_offered(call, capabilities[i]))
+			continue;
+		r->capabilities[r->n_capabilities] = capability(call, capabilities[i]);
+		if (!r->capabilities[r->n_capabilities])
 			return csi_ok(call, NULL);
 		r->n_capabilities++;
 	}

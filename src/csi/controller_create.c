@@ -32,28 +32,6 @@ static uint64_t minimum_size(const char *fs_type)
 	return MINIMUM_SIZE_BYTES;
 }
 
-static bool topology_names_us(struct csi_call *call, Csi__V1__Topology *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		const char *v = csi_map_get(csi_map(list[i]->segments, list[i]->n_segments),
-					    call->driver->config.topology_key);
-
-		if (v && !strcmp(v, call->driver->config.node_id))
-			return true;
-	}
-	return n == 0;
-}
-
-static enum csi_code check_topology(struct csi_call *call, const Csi__V1__TopologyRequirement *t)
-{
-	if (!t || topology_names_us(call, t->requisite, t->n_requisite))
-		return CSI_OK;
-	return csi_fail(call, CSI_RESOURCE_EXHAUSTED,
-			"accessibility_requirements: volumes made here live on node \"%s\", which "
-			"isn't among the requisite ones",
-			call->driver->config.node_id);
-}
-
 /* The class, its mutable part over it, and the file system that both sides agree on. */
 static int parse_class(struct request *q, struct err *e)
 {
@@ -262,7 +240,7 @@ static enum csi_code create(struct csi_call *call, struct request *q)
 	enum csi_code code;
 	int r;
 
-	code = check_topology(call, q->m->accessibility_requirements);
+	code = csi_topology_check(call, q->m->accessibility_requirements, "volumes made here");
 	if (code)
 		return code;
 	code = check_source(call, q);

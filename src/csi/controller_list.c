@@ -222,7 +222,7 @@ static enum csi_code expand(struct csi_call *call, const Csi__V1__ControllerExpa
 	 * below it. */
 	r = csi_size_pick(q->capacity_range, v.size_bytes, v.size_bytes, &size, &e);
 	if (!r && size > v.size_bytes)
-		r = backend_grow(call->driver->backend, q->volume_id, size, &e);
+		r = csi_grow(call, q->volume_id, size, &e);
 	backend_volume_clear(&v);
 	return r ? csi_fail_err(call, &e, "volume \"%s\"", q->volume_id)
 		 : expand_answer(call, size);
@@ -234,7 +234,6 @@ enum csi_code csi_controller_expand(struct csi_call *call)
 		(const Csi__V1__ControllerExpandVolumeRequest *)call->request;
 	struct err e = { 0 };
 	enum csi_code code;
-	uint64_t size;
 
 	if (!*q->volume_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
@@ -242,13 +241,11 @@ enum csi_code csi_controller_expand(struct csi_call *call)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "capacity_range: missing");
 	if (csi_keys_check(csi_map(q->secrets, q->n_secrets), &e))
 		return csi_fail_err(call, &e, "ControllerExpandVolume");
-	/* The resizer is one per cluster, the image lies on one node: there NodeExpandVolume grows
-	 * it. */
-	if (csi_id_elsewhere(call, q->volume_id)) {
-		if (csi_size_pick(q->capacity_range, 0, BACKEND_EXTENT_BYTES, &size, &e))
-			return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-		return expand_answer(call, size);
-	}
+	/* A yes for a volume that this node doesn't know could not be taken back. */
+	if (csi_id_elsewhere(call, q->volume_id))
+		return csi_fail(call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" lives on another node; NodeExpandVolume there grows it",
+				q->volume_id);
 	code = csi_enter(call, "volume", q->volume_id);
 	if (code)
 		return code;

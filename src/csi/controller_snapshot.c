@@ -142,6 +142,12 @@ enum csi_code csi_create_snapshot(struct csi_call *call)
 		return csi_fail(call, CSI_INVALID_ARGUMENT,
 				"parameter backupDir: missing, and the driver was started without "
 				"--backup-dir");
+	/* A backup can be restored wherever its store is. */
+	code = class.backup ? CSI_OK
+			    : csi_topology_check(call, q->accessibility_requirements,
+						 "snapshots cut here");
+	if (code)
+		return code;
 	code = csi_enter(call, "snapshot", q->name);
 	if (code)
 		return code;

@@ -31,7 +31,7 @@ struct csi_method_list {
 	size_t n;
 };
 extern const struct csi_method_list csi_identity_methods, csi_controller_methods, csi_group_methods,
-	csi_node_methods;
+	csi_node_methods, csi_node_capability_methods;
 
 /* ---- metrics: counters in Prometheus' text form, served on a thread of their own ---- */
 struct csi_metrics *csi_metrics_new(struct err *e);

@@ -116,6 +116,8 @@ int csi_methods(enum csi_mode mode, struct csi_method **ret, size_t *ret_n, stru
 		r = add_methods(&csi_group_methods, &all, &n, e);
 	if (!r && mode != CSI_MODE_CONTROLLER)
 		r = add_methods(&csi_node_methods, &all, &n, e);
+	else if (!r)
+		r = add_methods(&csi_node_capability_methods, &all, &n, e);
 	if (r) {
 		free(all);
 		return r;

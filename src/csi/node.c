@@ -79,4 +79,11 @@ static const struct csi_method methods[] = {
 	METHOD("NodeGetInfo", node_get_info, get_info, true),
 };
 
+/* csi-resizer asks the controller whether nodes can expand. */
+static const struct csi_method asked_of_controllers[] = {
+	METHOD("NodeGetCapabilities", node_get_capabilities, get_capabilities, true),
+};
+
 const struct csi_method_list csi_node_methods = { methods, ARRAY_SIZE(methods) };
+const struct csi_method_list csi_node_capability_methods = { asked_of_controllers,
+							     ARRAY_SIZE(asked_of_controllers) };

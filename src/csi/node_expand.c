@@ -88,7 +88,7 @@ static enum csi_code expand_to(struct csi_call *call, struct backend_volume *v, 
 		return csi_fail(call, CSI_NOT_FOUND, "volume \"%s\" isn't staged on this node",
 				v->id);
 	/* The image lies here, so here it grows, whichever node's controller was asked first. */
-	r = r ?: backend_grow(b, v->id, size, &e);
+	r = r ?: csi_grow(call, v->id, size, &e);
 	v->size_bytes = size;
 	r = r ?: backend_refresh(b, v->id, &e);
 	if (!r && v->encrypted)

@@ -277,6 +277,23 @@ def topology(lab):
         requisite=[pb.Topology(segments=other), pb.Topology(segments=segments)]))
 
 
+@case("topology of snapshots (CSI 1.13): usable on this node; a backup wherever its store is; another node's requisite is refused")
+def snapshot_topology(lab):
+    segments = dict(lab.c.NodeGetInfo().accessible_topology.segments)
+    there = pb.TopologyRequirement(requisite=[pb.Topology(segments={k: "n2" for k in segments})])
+    here = pb.TopologyRequirement(requisite=[*there.requisite, pb.Topology(segments=segments)])
+    backup = {"type": "bak", "backupDir": f"{lab.driver.state}/store"}
+    v = lab.create(encrypted=False)
+    assert "requisite" in lab.c.fails("RESOURCE_EXHAUSTED", "CreateSnapshot", source_volume_id=v.id, name="elsewhere",
+                                      accessibility_requirements=there)
+    s = lab.snapshot(v, accessibility_requirements=here)
+    listed = lab.c.ListSnapshots(snapshot_id=s.snapshot_id).entries[0].snapshot
+    for found in (s, listed, lab.c.GetSnapshot(snapshot_id=s.snapshot_id).snapshot):
+        expect("the snapshot's", [segments], [dict(t.segments) for t in found.accessible_topology])
+    b = lab.snapshot(v, accessibility_requirements=there, parameters=backup)
+    expect("the backup's", 0, len(b.accessible_topology))
+
+
 @case("modify: only the named keys, all or nothing, unknown keys refused and nothing applied")
 def modify(lab):
     v = lab.create()
@@ -342,6 +359,10 @@ def modes(lab):
         expect(f"capabilities in mode {mode}", want, c.GetPluginCapabilities())
         getattr(c, served)()
         c.fails("UNIMPLEMENTED", refused)
+        if mode == "controller":  # csi-resizer leaves expansion to the nodes, once it has asked whether they can
+            offered, rpc = {x.rpc.type for x in c.ControllerGetCapabilities().capabilities}, pb.ControllerServiceCapability.RPC
+            expect("what only a node's driver can do", set(), offered & {rpc.EXPAND_VOLUME, rpc.MODIFY_VOLUME})
+            expect("the nodes' capabilities", lab.c.NodeGetCapabilities(), c.NodeGetCapabilities())
         expect("exit status", 0, d.stop())
     try:
         lab.c.raw("/csi.v1.Node/NoSuchMethod", b"")

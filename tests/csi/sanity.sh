@@ -4,6 +4,9 @@
 # timeout: 400
 # csi-sanity, the CSI project's conformance suite, against the driver: mount and block volumes, encrypted. Every spec
 # runs but the one that the suite itself leaves pending, and those of capabilities that the driver doesn't have.
+# One more is left out: csi-sanity 5.6.0 compares the topology of a snapshot with the node's by reflect.DeepEqual, which
+# finds protobuf's own state different (atomicMessageInfo), so no driver that names the topology passes. calls.py holds
+# what that spec asks.
 . "$(dirname "$0")/setup.bash"
 SUITE=$BUILD/csi-go-tools/csi-sanity
 [ -x "$SUITE" ] || skip_all "$(cat "$BUILD/csi-go-tools/why" 2>/dev/null || echo "make csi-go-tools builds csi-sanity")"
@@ -34,9 +37,10 @@ suite() {
 		--csi.mountdir="$SCRATCH/$kind-mount" --csi.secrets=secrets.yaml \
 		--csi.testvolumeparameters=parameters.yaml --csi.testvolumemutableparameters=mutable.yaml \
 		--csi.testvolumesize=67108864 --csi.testvolumeexpandsize=134217728 --csi.testvolumeaccesstype="$kind" \
-		--csi.testnodevolumeattachlimit --ginkgo.no-color --ginkgo.v >"suite-$kind.log" 2>&1
+		--csi.testnodevolumeattachlimit --ginkgo.skip='creating a snapshot with accessibility requirements' \
+		--ginkgo.no-color --ginkgo.v >"suite-$kind.log" 2>&1
 	status=$?
-	grep -aE '^\[FAIL(ED)?\]|\[SKIPPED\]' "suite-$kind.log" | sort -u | sed 's/^/    /'
+	grep -aE -A 3 '^ *\[FAILED\]|\[SKIPPED\] [A-Z]' "suite-$kind.log" | sed 's/^/    /'
 	check_equal "csi-sanity, $kind: exit status" 0 $status
 	counts=$(grep -aoE '[0-9]+ Passed \| [0-9]+ Failed \| [0-9]+ Pending \| [0-9]+ Skipped' "suite-$kind.log")
 	check_equal "csi-sanity, $kind: specs" "95 Passed | 0 Failed | 1 Pending | 7 Skipped" "$counts"

@@ -210,7 +210,7 @@ def quota(lab):
     assert abs(available - left - 144 * MIB) <= 2 * MIB, f"{available - left} bytes gone for 144 MiB"
     c.fails("RESOURCE_EXHAUSTED", "CreateVolume", name="too-big", volume_capabilities=[mount_cap()],
             capacity_range=pb.CapacityRange(required_bytes=64 * MIB))
-    c.fails("RESOURCE_EXHAUSTED", "ControllerExpandVolume", volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=256 * MIB))
+    c.fails("OUT_OF_RANGE", "ControllerExpandVolume", volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=256 * MIB))
     expect("the size", 128 * MIB, c.ControllerGetVolume(volume_id=v.id).volume.capacity_bytes)
     set_quota(400)
     v.up()

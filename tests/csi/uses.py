@@ -318,25 +318,29 @@ def expand_codes(lab):
     expect("without a range", 80 * MIB, lab.c.NodeExpandVolume(volume_id=v.id, volume_path=v.staging).capacity_bytes)
     expect("the mapping", 80 * MIB, device_bytes(v.mapper))
     expect("a smaller size", 80 * MIB, v.node_expand(64 * MIB).capacity_bytes)
-    lab.c.fails("RESOURCE_EXHAUSTED", "ControllerExpandVolume", volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=1 << 50))
+    # Only OUT_OF_RANGE is final for kubelet and csi-resizer: what doesn't fit can be taken back.
+    huge = pb.CapacityRange(required_bytes=1 << 50)
+    lab.c.fails("OUT_OF_RANGE", "ControllerExpandVolume", volume_id=v.id, capacity_range=huge)
+    lab.c.fails("OUT_OF_RANGE", "NodeExpandVolume", volume_id=v.id, volume_path=v.targets[0], capacity_range=huge)
+    expect("taken back", 80 * MIB, v.node_expand(80 * MIB).capacity_bytes)
     lab.c.fails("INVALID_ARGUMENT", "ControllerExpandVolume", volume_id=v.id, volume_capability=block_cap(),
                 capacity_range=pb.CapacityRange(required_bytes=96 * MIB))
 
 
-@case("two nodes: n2's controller is asked to expand n1's volume, n1's node grows it; other calls say whose it is")
+@case("two nodes: n2 promises nothing for n1's volume, n1's node grows it; other calls say whose it is")
 def two_nodes(lab):
     other = Driver("n2")
     c2 = other.start()
     lab.on_clear.append(other.stop)
     v = lab.create()
     v.up()
-    r = c2.ControllerExpandVolume(volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=96 * MIB), volume_capability=v.cap)
-    expect("n2's answer", (96 * MIB, True), (r.capacity_bytes, r.node_expansion_required))
-    expect("n2 made nothing", [], os.listdir(f"{other.state}/volumes"))
+    for unknown in (v.id, "never-made" + v.id[v.id.rindex("."):]):
+        message = c2.fails(REFUSED, "ControllerExpandVolume", volume_id=unknown, volume_capability=v.cap,
+                           capacity_range=pb.CapacityRange(required_bytes=96 * MIB))
+        assert "another node" in message, message
     expect("n1's node", 96 * MIB, v.node_expand(96 * MIB).capacity_bytes)
     expect("the mapping", 96 * MIB, device_bytes(v.mapper))
     expect("the record", 96 * MIB, lab.c.ControllerGetVolume(volume_id=v.id).volume.capacity_bytes)
-    c2.fails("OUT_OF_RANGE", "ControllerExpandVolume", volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=96 * MIB, limit_bytes=MIB))
     assert "another node" in c2.fails(REFUSED, "DeleteVolume", volume_id=v.id)
     s = lab.snapshot(v)
     c2.fails(REFUSED, "DeleteSnapshot", snapshot_id=s.snapshot_id)

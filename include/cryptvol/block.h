@@ -42,6 +42,10 @@ enum block_flag {
  * -EBUSY, -EHOSTDOWN no loop devices here. After a failure nothing is left.
  */
 int block_open(const char *path, uint32_t flags, struct block_device *ret, struct err *e);
+/** block_attach_file - a loop device over the open file @fd, which has no path (a memfd). @given:
+ * what errors call it. @fd stays the caller's. After a failure nothing is attached. */
+int block_attach_file(int fd, const char *given, bool readonly, struct block_device *ret,
+		      struct err *e);
 /** block_close - close; a loop device that we attached goes unless it is in use (AUTOCLEAR). NULL
  * and closed ones are allowed; one that block_open never filled is not. */
 void block_close(struct block_device *d);
@@ -83,6 +87,6 @@ int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e)
 int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e);
 /** block_update_loop - let the device learn its file's size. */
 int block_update_loop(const char *path, struct err *e);
-/** block_drop_loop - detach the loop device over @file, and wait until it is gone. -EBUSY: mounted or
- * mapped, or somebody keeps it open. None there: success. */
+/** block_drop_loop - detach the loop device over @file, and wait until it is gone. -EBUSY: mounted
+ * or mapped, or somebody keeps it open. None there: success. */
 int block_drop_loop(const char *file, struct err *e);

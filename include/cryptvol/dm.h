@@ -154,6 +154,21 @@ struct dm_mapping {
  * left. @uuid may be NULL. Errors of dm_load. */
 int dm_create(struct dm_control *c, const char *name, const char *uuid, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
+/** A mapping without a name below /dev/mapper, for this process alone: @fd (O_DIRECT) reads and
+ * writes it. */
+struct dm_private {
+	char name[DM_DEVICE_NAME_MAX + 1];
+	int fd;
+};
+/**
+ * dm_private_open - make one. It ends with its last descriptor, even if the process is killed. A
+ * kill within the call may leave a mapping without a live table; a later call removes that. Errors
+ * of dm_load.
+ */
+int dm_private_open(struct dm_control *c, const struct dm_table *t, struct dm_private *ret,
+		    struct err *e);
+/** dm_private_close - close it; it is gone afterwards unless udev looks at it just now. */
+void dm_private_close(struct dm_control *c, struct dm_private *p);
 /** dm_load - put a table into the inactive slot. -EOPNOTSUPP names the parameter that this kernel's
  * crypt target is too old for; -ENOKEY: the key that the table names isn't in this thread's reach;
  * -EHOSTDOWN: no such target or cipher here; -EBUSY: a device below is in use. */
@@ -171,7 +186,8 @@ int dm_reload(struct dm_control *c, const char *name, const struct dm_table *t,
 	      uint32_t device_flags, enum dm_udev_mode udev, struct err *e);
 /** dm_rename - kernels that measure tables (CONFIG_IMA; seen on 6.12.117) free a mapping's
  * description twice, at its next load or removal, where a clear (dm_clear, or a reload that failed)
- * was the last thing done to its inactive slot before the rename. A dm_load before it prevents that.
+ * was the last thing done to its inactive slot before the rename. A dm_load before it prevents
+ * that.
  */
 int dm_rename(struct dm_control *c, const char *name, const char *new_name, enum dm_udev_mode udev,
 	      struct err *e);

@@ -215,6 +215,11 @@ struct luks_io {
 	/* Is a foreign signature on this device (LUKS itself left out)? 0 = none, -EUCLEAN = yes or
 	 * ambiguous, else an error. */
 	int (*check_foreign)(int fd, struct err *e);
+	/* Encrypt or decrypt the first @len bytes of @data as crypto_cipher_run does from sector 0,
+	 * where that says -EHOSTDOWN: by a mapping of the kernel's. May be called by several
+	 * threads at once. NULL: there is no other way here. */
+	int (*run_cipher)(const struct crypto_cipher *c, const struct secret *key, bool encrypt,
+			  struct secret *data, size_t len, struct err *e);
 };
 
 /**

@@ -136,6 +136,41 @@ int block_open(const char *path, uint32_t flags, struct block_device *ret, struc
 	return r;
 }
 
+static int attach_into(struct block_device *d, int fd, const char *given, struct err *e)
+{
+	struct stat st;
+	int r;
+
+	r = text_copy(d->given, sizeof(d->given), given);
+	if (r)
+		return err_set(e, r, "the name of the file is too long");
+	d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (d->fd < 0 || fstat(d->fd, &st))
+		return err_sys(e, -errno, "%s can't be examined", given);
+	r = open_file(d, &st, BLOCK_NEED_DEVICE, e);
+	return r ?: fill(d, st, e);
+}
+
+int block_attach_file(int fd, const char *given, bool readonly, struct block_device *ret,
+		      struct err *e)
+{
+	struct block_device *d;
+	int r;
+
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_set(e, -ENOMEM, "no memory for a device");
+	d->fd = d->file_fd = -1;
+	d->readonly = readonly;
+	r = attach_into(d, fd, given, e);
+	if (r)
+		block_close(d);
+	else
+		*ret = *d;
+	free(d);
+	return r;
+}
+
 void block_close(struct block_device *d)
 {
 	if (!d)

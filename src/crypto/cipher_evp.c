@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sector ciphers of libcrypto: AES-XTS, AES-CBC and Camellia-CBC, with plain, plain64 and ESSIV.
+// Sector ciphers of libcrypto: AES and Camellia in XTS and CBC mode, with plain, plain64 and ESSIV.
 #include "internal.h"
 
 #include <openssl/err.h>
@@ -8,16 +8,20 @@
 
 #define BLOCK_BYTES 16
 
-/** libcrypto's names: "AES-256-XTS" (the bits of one of XTS's two keys), "AES-256-CBC". */
+/** libcrypto's names: "AES-256-XTS" (the bits of one of XTS's two keys), "AES-256-CBC". of_blocks:
+ * it has no such XTS, and cipher_xts.c makes one of its "CAMELLIA-256-ECB". */
 struct evp_cipher_line {
 	const char *cipher, *mode;
 	unsigned short key_bytes[3];
 	unsigned short keys;
+	bool of_blocks;
 };
 static const struct evp_cipher_line evp_ciphers[] = {
-	{ "aes", "xts", { 32, 64 }, 2 },
-	{ "aes", "cbc", { 16, 24, 32 }, 1 },
-	{ "camellia", "cbc", { 16, 24, 32 }, 1 },
+	{ "aes", "xts", { 32, 64 }, 2, false },
+	{ "aes", "xts", { 48 }, 2, true },
+	{ "aes", "cbc", { 16, 24, 32 }, 1, false },
+	{ "camellia", "xts", { 32, 48, 64 }, 2, true },
+	{ "camellia", "cbc", { 16, 24, 32 }, 1, false },
 };
 
 static const struct evp_cipher_line *find_line(const struct crypto_cipher *c, size_t key_bytes)
@@ -59,6 +63,12 @@ static EVP_CIPHER_CTX *new_context(const char *cipher, size_t bits, const char *
 	return ctx;
 }
 
+/** The contexts of a job. helper: encrypts the IV (ESSIV) or the tweak (XTS of blocks), or NULL. */
+struct evp_contexts {
+	EVP_CIPHER_CTX *data, *helper;
+	bool of_blocks;
+};
+
 /* ESSIV: the sector's number encrypted with the key's hash. */
 static int new_essiv(const struct crypto_cipher_job *j, EVP_CIPHER_CTX **ret, struct err *e)
 {
@@ -68,7 +78,6 @@ static int new_essiv(const struct crypto_cipher_job *j, EVP_CIPHER_CTX **ret, st
 	size_t bytes;
 	int r;
 
-	*ret = NULL;
 	if (!hash)
 		return 0;
 	r = crypto_hash_size(hash, &bytes, e);
@@ -81,44 +90,67 @@ static int new_essiv(const struct crypto_cipher_job *j, EVP_CIPHER_CTX **ret, st
 	return *ret ? 0 : err_set(e, -ENOMEM, "libcrypto can't set up ESSIV");
 }
 
-static bool run_unit(EVP_CIPHER_CTX *ctx, EVP_CIPHER_CTX *essiv, unsigned char *iv, bool encrypt,
+static int new_contexts(const struct crypto_cipher_job *j, const struct evp_cipher_line *l,
+			struct evp_contexts *ret, struct err *e)
+{
+	size_t bits = j->key->len / l->keys * 8;
+	const char *mode = l->of_blocks ? "ecb" : l->mode;
+	int r;
+
+	*ret = (struct evp_contexts){ .of_blocks = l->of_blocks };
+	r = new_essiv(j, &ret->helper, e);
+	if (r)
+		return r;
+	ret->data = new_context(l->cipher, bits, mode, j->key->data, j->encrypt);
+	if (l->of_blocks)
+		ret->helper = new_context(l->cipher, bits, mode, j->key->data + j->key->len / 2,
+					  true);
+	if (ret->data && (ret->helper || !l->of_blocks))
+		return 0;
+	return err_set(e, -EINVAL, "libcrypto refuses the key of %s (two equal halves?)",
+		       j->cipher->spec);
+}
+
+static void free_contexts(struct evp_contexts *c)
+{
+	EVP_CIPHER_CTX_free(c->data);
+	EVP_CIPHER_CTX_free(c->helper);
+	ERR_clear_error();
+}
+
+static bool run_unit(const struct evp_contexts *c, unsigned char *iv, bool encrypt,
 		     unsigned char *buf, size_t len)
 {
 	int n;
 
-	if (essiv && (EVP_CipherUpdate(essiv, iv, &n, iv, BLOCK_BYTES) != 1 || n != BLOCK_BYTES))
+	if (c->of_blocks)
+		return crypto_xts_unit(c->data, c->helper, iv, buf, len);
+	if (c->helper &&
+	    (EVP_CipherUpdate(c->helper, iv, &n, iv, BLOCK_BYTES) != 1 || n != BLOCK_BYTES))
 		return false;
-	return EVP_CipherInit_ex2(ctx, NULL, NULL, iv, encrypt, NULL) == 1 &&
-	       EVP_CipherUpdate(ctx, buf, &n, buf, (int)len) == 1 && (size_t)n == len;
+	return EVP_CipherInit_ex2(c->data, NULL, NULL, iv, encrypt, NULL) == 1 &&
+	       EVP_CipherUpdate(c->data, buf, &n, buf, (int)len) == 1 && (size_t)n == len;
 }
 
 int crypto_evp_run(const struct crypto_cipher_job *j, struct err *e)
 {
 	const struct evp_cipher_line *l = find_line(j->cipher, j->key->len);
 	unsigned char iv[CRYPTO_IV_MAX_BYTES];
-	EVP_CIPHER_CTX *ctx, *essiv;
+	struct evp_contexts c = { 0 };
 	uint64_t sector = j->first_sector;
-	bool ok;
 	int r;
 
 	if (!l)
 		return err_set(e, -EOPNOTSUPP, "libcrypto has no %s", j->cipher->spec);
 	r = crypto_openssl_init(j->cipher->spec, e);
-	if (!r)
-		r = new_essiv(j, &essiv, e);
 	if (r)
 		return r;
-	ctx = new_context(l->cipher, j->key->len / l->keys * 8, l->mode, j->key->data, j->encrypt);
-	ok = ctx;
-	for (size_t at = 0; ok && at < j->len; at += j->unit_bytes, sector++) {
+	r = new_contexts(j, l, &c, e);
+	for (size_t at = 0; !r && at < j->len; at += j->unit_bytes, sector++) {
 		crypto_iv_sector(j->cipher, sector, iv);
-		ok = run_unit(ctx, essiv, iv, j->encrypt, j->buf + at, j->unit_bytes);
+		if (!run_unit(&c, iv, j->encrypt, j->buf + at, j->unit_bytes))
+			r = err_set(e, -EINVAL, "libcrypto refuses %s", j->cipher->spec);
 	}
-	EVP_CIPHER_CTX_free(ctx);
-	EVP_CIPHER_CTX_free(essiv);
-	ERR_clear_error();
-	if (!ok)
-		return err_set(e, -EINVAL, "libcrypto refuses the key of %s (two equal halves?)",
-			       j->cipher->spec);
-	return 0;
+	free_contexts(&c);
+	return r;
 }

@@ -190,6 +190,12 @@ struct crypto_cipher_job {
 };
 bool crypto_evp_has(const struct crypto_cipher *c, size_t key_bytes);
 int crypto_evp_run(const struct crypto_cipher_job *j, struct err *e);
+/** crypto_xts_unit - one unit of XTS from single blocks: @data has the first half of the key and the
+ * direction, @tweak the second half and encrypts; both in ECB mode without padding. @len: whole
+ * blocks. */
+struct evp_cipher_ctx_st;
+bool crypto_xts_unit(struct evp_cipher_ctx_st *data, struct evp_cipher_ctx_st *tweak,
+		     const unsigned char *iv, unsigned char *buf, size_t len);
 /** crypto_aesni_has - can crypto_aesni_run do this job on this processor? */
 bool crypto_aesni_has(const struct crypto_cipher_job *j);
 void crypto_aesni_run(const struct crypto_cipher_job *j);

@@ -73,9 +73,8 @@ int dm_suspend(struct dm_control *c, const char *name, bool noflush, bool nolock
 	return r ? dm_fail(e, r, "suspend", name) : 0;
 }
 
-/* The ioctl with its uevent, without the node. */
-static int resume_run(struct dm_control *c, const char *name, uint32_t device_flags,
-		      enum dm_udev_mode udev, dev_t *ret_dev, struct err *e)
+int dm_resume_run(struct dm_control *c, const char *name, uint32_t device_flags,
+		  enum dm_udev_mode udev, dev_t *ret_dev, struct err *e)
 {
 	uint32_t flags = device_flags & DM_DEVICE_READONLY ? DM_READONLY_FLAG : 0;
 	struct dm_ioctl io;
@@ -100,7 +99,7 @@ int dm_resume(struct dm_control *c, const char *name, uint32_t device_flags, enu
 	dev_t dev = 0;
 	int r;
 
-	r = resume_run(c, name, device_flags, udev, &dev, e);
+	r = dm_resume_run(c, name, device_flags, udev, &dev, e);
 	return r ?: dm_uevent_node(c, name, dev, e);
 }
 
@@ -118,7 +117,7 @@ static int create_failed(struct dm_control *c, int r, const char *name, const ch
 	return err_set(e, -EEXIST, "a mapping with the UUID %s exists already", uuid ?: "");
 }
 
-static int create_empty(struct dm_control *c, const char *name, const char *uuid, struct err *e)
+int dm_create_empty(struct dm_control *c, const char *name, const char *uuid, struct err *e)
 {
 	_cleanup_request_ struct dm_request q = { 0 };
 	int r;
@@ -170,7 +169,7 @@ int dm_create(struct dm_control *c, const char *name, const char *uuid, const st
 	if (r)
 		return r;
 	base_signals_hold(&held);
-	r = create_empty(c, name, uuid, e);
+	r = dm_create_empty(c, name, uuid, e);
 	if (!r) {
 		r = create_fill(c, name, &table, &load, device_flags, udev, e);
 		if (!r && base_signals_came(&held))
@@ -197,13 +196,13 @@ static int reload_held(struct dm_control *c, const char *name, const struct dm_t
 	r = dm_load(c, name, t, e);
 	if (r)
 		return r;
-	r = resume_run(c, name, device_flags, udev, &dev, e);
+	r = dm_resume_run(c, name, device_flags, udev, &dev, e);
 	if (!r)
 		return dm_uevent_node(c, name, dev, e);
 	/* The kernel may have stopped between suspend and swap, or before it took the new table. */
 	(void)dm_clear(c, name, NULL);
 	if (!before.suspended && !dm_query_info(c, name, &m, NULL) && m.suspended)
-		(void)resume_run(c, name, device_flags, udev, &dev, NULL);
+		(void)dm_resume_run(c, name, device_flags, udev, &dev, NULL);
 	return r;
 }
 

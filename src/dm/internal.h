@@ -138,6 +138,14 @@ int dm_load_failed(struct dm_control *c, int r, const char *name, const struct d
 int dm_remove_run(struct dm_control *c, const char *name, uint32_t flags, uint32_t event_nr,
 		  struct dm_ioctl *ret, struct err *e);
 
+/* ---- single steps (device.c) ---- */
+
+/** dm_create_empty - a mapping without a table. -EEXIST. */
+int dm_create_empty(struct dm_control *c, const char *name, const char *uuid, struct err *e);
+/** dm_resume_run - dm_resume without the node; *ret_dev is the device. */
+int dm_resume_run(struct dm_control *c, const char *name, uint32_t device_flags,
+		  enum dm_udev_mode udev, dev_t *ret_dev, struct err *e);
+
 /* ---- modules.c ---- */
 
 /** dm_module_load - modprobe @name. 0: modprobe says that it is there. */
@@ -153,6 +161,9 @@ int dm_node_misc(const struct dm_places *p, uint32_t *ret_minor);
 /** dm_node_control - make <dev>/mapper/control with this minor, in place of one that leads
  * elsewhere. */
 int dm_node_control(const struct dm_places *p, uint32_t minor_nr, struct err *e);
+/** dm_node_open - open this device by the kernel's node, or by one that is there only for the
+ * moment. */
+int dm_node_open(const struct dm_control *c, dev_t dev, int flags, int *ret_fd, struct err *e);
 /** dm_node_right - does <dev>/mapper/<name> lead to this device? */
 bool dm_node_right(const struct dm_control *c, const char *name, dev_t dev);
 /** dm_node_make - see to it that it does: keep, replace a stale one, or make it. -EEXIST: something

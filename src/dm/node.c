@@ -95,6 +95,32 @@ bool dm_node_right(const struct dm_control *c, const char *name, dev_t dev)
 	return leads_to(path, dev);
 }
 
+int dm_node_open(const struct dm_control *c, dev_t dev, int flags, int *ret_fd, struct err *e)
+{
+	char path[PATH_BYTES], folder[PATH_BYTES], random[64];
+	bool ours = false;
+	int fd, r;
+
+	snprintf(path, sizeof(path), "%s/dm-%u", c->places->dev, minor(dev));
+	if (!leads_to(path, dev)) {
+		snprintf(folder, sizeof(folder), "%s/mapper", c->places->dev);
+		r = make_folder(folder, e) ?: text_uuid_random(random, e);
+		if (r)
+			return r;
+		snprintf(path, sizeof(path), "%.400s/.#cryptvol-%s", folder, random);
+		if (mknod(path, S_IFBLK | NODE_MODE, dev))
+			return err_sys(e, -errno, "%s can't be made", path);
+		ours = true;
+	}
+	fd = open(path, flags);
+	r = fd < 0 ? err_sys(e, -errno, "%s can't be opened", path) : 0;
+	if (ours)
+		(void)unlink(path);
+	if (!r)
+		*ret_fd = fd;
+	return r;
+}
+
 /* A link to the kernel's node or a node of our own, at @path. 0 or negative errno. */
 static int make_at(const struct dm_control *c, const char *path, dev_t dev)
 {

@@ -79,6 +79,26 @@ int luks_area_wipe(const struct luks_io *io, uint64_t offset, uint64_t len, stru
 	return io_fsync(io->fd, e);
 }
 
+int luks_area_crypt(const struct luks_io *io, const struct crypto_cipher *c,
+		    const struct secret *key, bool encrypt, struct secret *area, size_t len,
+		    struct err *e)
+{
+	struct err near = { 0 }, far = { 0 };
+	int r;
+
+	r = crypto_cipher_run(c, key, encrypt, area->data, len, 0, &near);
+	if (r == -EHOSTDOWN && io->run_cipher) {
+		r = io->run_cipher(c, key, encrypt, area, len, &far);
+		if (r && r != -EINTR && r != -ENOMEM)
+			return err_set(e, -EHOSTDOWN, "%s; a mapping can't do it either: %s",
+				       near.text, far.text);
+		if (r)
+			return err_set(e, r, "%s", far.text);
+		return 0;
+	}
+	return r ? err_set(e, r, "%s", near.text) : 0;
+}
+
 int luks_area_write(const struct luks_io *io, const struct secret *area, uint64_t offset,
 		    struct err *e)
 {

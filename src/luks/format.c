@@ -98,8 +98,8 @@ static int put_digest(const struct luks_format *f, const struct secret *key, str
 	return 0;
 }
 
-static int put_first(const struct luks_format *f, struct crypto_kdf *kdf, const struct secret *key,
-		     struct plan *p, struct err *e)
+static int put_first(const struct luks_io *io, const struct luks_format *f, struct crypto_kdf *kdf,
+		     const struct secret *key, struct plan *p, struct err *e)
 {
 	struct luks_new_keyslot n = f->first;
 	unsigned int id = 0;
@@ -118,7 +118,7 @@ static int put_first(const struct luks_format *f, struct crypto_kdf *kdf, const 
 	if (!r)
 		r = luks_area_find(p->h, luks_area_bytes((uint32_t)key->len), &p->first_offset, e);
 	if (!r)
-		r = luks_material_make(p->h, kdf, &n, key, &p->first, e);
+		r = luks_material_make(io, p->h, kdf, &n, key, &p->first, e);
 	if (!r)
 		r = luks_slot_add(p->h, &p->first, id, p->first_offset, 0, e);
 	if (!r)
@@ -127,8 +127,8 @@ static int put_first(const struct luks_format *f, struct crypto_kdf *kdf, const 
 }
 
 /* The header, typed, with its first keyslot; the KDF runs here. */
-static int plan_header(const struct luks_format *f, struct crypto_kdf *kdf, struct plan *p,
-		       struct err *e)
+static int plan_header(const struct luks_io *io, const struct luks_format *f,
+		       struct crypto_kdf *kdf, struct plan *p, struct err *e)
 {
 	const char *cipher = f->cipher ?: DEFAULT_CIPHER;
 	uint32_t key_bytes = 0;
@@ -151,7 +151,7 @@ static int plan_header(const struct luks_format *f, struct crypto_kdf *kdf, stru
 	if (!r)
 		r = put_digest(f, f->volume_key ?: p->own_key, p->h, e);
 	if (!r)
-		r = put_first(f, kdf, f->volume_key ?: p->own_key, p, e);
+		r = put_first(io, f, kdf, f->volume_key ?: p->own_key, p, e);
 	return r;
 }
 
@@ -192,7 +192,7 @@ static int plan_all(const struct luks_io *io, const struct luks_format *f, struc
 	if (!r)
 		r = luks_geometry_make(f, p->device_bytes, may_grow, &p->g, e);
 	if (!r)
-		r = plan_header(f, kdf, p, e);
+		r = plan_header(io, f, kdf, p, e);
 	if (!r)
 		r = plan_copies(p, e);
 	if (!r)

@@ -77,7 +77,7 @@ int luks_add_keyslot(const struct luks_io *io, struct luks_header *h, struct cry
 	if (!r)
 		r = find_digest(h, n, key, &new_digest, &digest, e);
 	if (!r)
-		r = luks_material_make(h, kdf, n, key, &m, e);
+		r = luks_material_make(io, h, kdf, n, key, &m, e);
 	if (!r)
 		r = luks_change_begin(io, h, &c, e);
 	if (r)
@@ -197,7 +197,7 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
 	if (!r && luks_find_digest(h, digest) != luks_slot_digest(h, was->id))
 		r = err_set(e, -EPERM, "keyslot %d holds another key", old);
 	if (!r)
-		r = luks_material_make(h, kdf, n, key, &m, e);
+		r = luks_material_make(io, h, kdf, n, key, &m, e);
 	if (!r)
 		r = luks_change_begin(io, h, &c, e);
 	if (r)

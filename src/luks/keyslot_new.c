@@ -7,22 +7,21 @@
 #define FALLBACK_KEY_BYTES 64u
 
 /* Can this host encrypt an area with it? Found out with one sector. */
-static bool cipher_runs(const char *spec, uint32_t key_bytes)
+static bool cipher_runs(const struct luks_io *io, const char *spec, uint32_t key_bytes)
 {
-	_cleanup_secret_ struct secret *key = NULL;
-	unsigned char sector[SECTOR_SIZE_BYTES] = { 0 };
+	_cleanup_secret_ struct secret *key = NULL, *sector = NULL;
 	struct crypto_cipher c;
 
 	if (crypto_cipher_parse(spec, &c, NULL) ||
 	    crypto_cipher_check(spec, key_bytes, false, NULL))
 		return false;
-	if (secret_random(key_bytes, &key, NULL))
+	if (secret_random(key_bytes, &key, NULL) || secret_random(SECTOR_SIZE_BYTES, &sector, NULL))
 		return false;
-	return crypto_cipher_run(&c, key, true, sector, sizeof(sector), 0, NULL) == 0;
+	return luks_area_crypt(io, &c, key, true, sector, SECTOR_SIZE_BYTES, NULL) == 0;
 }
 
 /* Is the data segment's cipher fit for areas? */
-static bool suits_areas(const struct luks_segment *s, uint32_t key_bytes)
+static bool suits_areas(const struct luks_io *io, const struct luks_segment *s, uint32_t key_bytes)
 {
 	struct crypto_cipher c;
 
@@ -32,18 +31,19 @@ static bool suits_areas(const struct luks_segment *s, uint32_t key_bytes)
 		return false;
 	if (!strcmp(c.cipher, "paes") || !strcmp(c.cipher, "pkey"))
 		return false; /* wrapped keys: a derived key is none */
-	return cipher_runs(s->encryption, key_bytes);
+	return cipher_runs(io, s->encryption, key_bytes);
 }
 
-int luks_area_cipher(const struct luks_header *h, const struct luks_new_keyslot *n,
-		     uint32_t data_bytes, char *ret_spec, uint32_t *ret_key_bytes, struct err *e)
+int luks_area_cipher(const struct luks_io *io, const struct luks_header *h,
+		     const struct luks_new_keyslot *n, uint32_t data_bytes, char *ret_spec,
+		     uint32_t *ret_key_bytes, struct err *e)
 {
 	const struct luks_segment *s = luks_default_segment(h);
 	const char *spec = n->area_encryption;
 	uint32_t key_bytes = n->area_key_bytes;
 
 	if (!spec) {
-		bool like_data = suits_areas(s, data_bytes);
+		bool like_data = suits_areas(io, s, data_bytes);
 
 		spec = like_data ? s->encryption : FALLBACK_CIPHER;
 		if (key_bytes == 0)
@@ -61,8 +61,9 @@ int luks_area_cipher(const struct luks_header *h, const struct luks_new_keyslot 
 }
 
 /* The descriptor: all but number and offset. */
-static int describe(const struct luks_header *h, const struct luks_new_keyslot *n,
-		    uint32_t key_bytes, struct luks_keyslot *k, struct err *e)
+static int describe(const struct luks_io *io, const struct luks_header *h,
+		    const struct luks_new_keyslot *n, uint32_t key_bytes, struct luks_keyslot *k,
+		    struct err *e)
 {
 	const char *kdf_name;
 	size_t hash_bytes;
@@ -89,7 +90,7 @@ static int describe(const struct luks_header *h, const struct luks_new_keyslot *
 	if (!kdf_name || text_copy(k->kdf_name, sizeof(k->kdf_name), kdf_name) ||
 	    text_copy(k->af_hash, sizeof(k->af_hash), n->af_hash ?: "sha256"))
 		return err_set(e, -EINVAL, "a name in the new keyslot is too long");
-	r = luks_area_cipher(h, n, n->unbound ? luks_volume_key_bytes(h) : key_bytes,
+	r = luks_area_cipher(io, h, n, n->unbound ? luks_volume_key_bytes(h) : key_bytes,
 			     k->area_encryption, &k->area_key_bytes, e);
 	if (!r)
 		r = crypto_random(k->salt, k->salt_len, e);
@@ -97,8 +98,9 @@ static int describe(const struct luks_header *h, const struct luks_new_keyslot *
 }
 
 /* Split and encrypt in place; what the area has behind the material is random. */
-static int fill_area(const struct luks_keyslot *k, const struct secret *area_key,
-		     const struct secret *key, struct secret **ret, struct err *e)
+static int fill_area(const struct luks_io *io, const struct luks_keyslot *k,
+		     const struct secret *area_key, const struct secret *key, struct secret **ret,
+		     struct err *e)
 {
 	_cleanup_secret_ struct secret *area = NULL;
 	uint64_t material = luks_material_bytes(k->key_bytes);
@@ -116,7 +118,7 @@ static int fill_area(const struct luks_keyslot *k, const struct secret *area_key
 	if (!r)
 		r = crypto_cipher_parse(k->area_encryption, &c, e);
 	if (!r)
-		r = crypto_cipher_run(&c, area_key, true, area->data, (size_t)material, 0, e);
+		r = luks_area_crypt(io, &c, area_key, true, area, (size_t)material, e);
 	if (r)
 		return r;
 	area->len = (size_t)k->area_size_bytes;
@@ -125,9 +127,9 @@ static int fill_area(const struct luks_keyslot *k, const struct secret *area_key
 	return 0;
 }
 
-int luks_material_make(const struct luks_header *h, struct crypto_kdf *kdf,
-		       const struct luks_new_keyslot *n, const struct secret *key,
-		       struct luks_material *ret, struct err *e)
+int luks_material_make(const struct luks_io *io, const struct luks_header *h,
+		       struct crypto_kdf *kdf, const struct luks_new_keyslot *n,
+		       const struct secret *key, struct luks_material *ret, struct err *e)
 {
 	_cleanup_secret_ struct secret *area_key = NULL;
 	struct luks_material m = { 0 };
@@ -136,14 +138,14 @@ int luks_material_make(const struct luks_header *h, struct crypto_kdf *kdf,
 	if (key->len == 0 || key->len > CRYPTO_KEY_MAX_BYTES)
 		return err_set(e, -EINVAL, "a volume key has 1 to %u bytes, not %zu",
 			       CRYPTO_KEY_MAX_BYTES, key->len);
-	r = describe(h, n, (uint32_t)key->len, &m.slot, e);
+	r = describe(io, h, n, (uint32_t)key->len, &m.slot, e);
 	if (!r)
 		r = secret_new(m.slot.area_key_bytes, &area_key, e);
 	if (!r)
 		r = crypto_kdf_derive(kdf, &m.slot.kdf, n->passphrase, m.slot.salt, m.slot.salt_len,
 				      area_key, e);
 	if (!r)
-		r = fill_area(&m.slot, area_key, key, &m.area, e);
+		r = fill_area(io, &m.slot, area_key, key, &m.area, e);
 	if (!r)
 		*ret = m;
 	return r;

@@ -71,7 +71,7 @@ static int decrypt_area(const struct luks_io *io, struct crypto_kdf *kdf,
 		r = luks_area_read(io, k->area_offset_bytes, luks_material_bytes(k->key_bytes),
 				   &area, e);
 	if (!r)
-		r = crypto_cipher_run(&c, area_key, false, area->data, area->len, 0, e);
+		r = luks_area_crypt(io, &c, area_key, false, area, area->len, e);
 	if (r)
 		return r;
 	*ret = area;

@@ -57,12 +57,18 @@ static void collect(struct search *s)
 	}
 }
 
-/* Only a wrong passphrase lets the search go on. */
+/* The search goes on where the passphrase is wrong, or the host lacks what this keyslot needs: of
+ * another one it may have it. */
+static bool ends_search(int r)
+{
+	return r != -EPERM && r != -ENOENT && r != -EHOSTDOWN;
+}
+
 static void note_result(struct search *s, size_t i, int r)
 {
 	s->a[i].r = r;
 	s->a[i].ended = true;
-	if (r != -EPERM && r != -ENOENT && i < s->last) {
+	if (ends_search(r) && i < s->last) {
 		s->last = i;
 		for (size_t later = i + 1; later < s->n; later++)
 			s->a[later].stop = true;
@@ -189,6 +195,15 @@ static void run(struct search *s)
 		pthread_join(helpers[--n], NULL);
 }
 
+/* No keyslot opened. Of one that couldn't be tried nobody knows whether the passphrase is its. */
+static int nothing_opened(const struct search *s, struct err *e)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->a[i].r == -EHOSTDOWN)
+			return err_set(e, s->a[i].r, "%s", s->a[i].e.text);
+	return err_set(e, -EPERM, "No key available with this passphrase.");
+}
+
 static int result(struct search *s, struct secret **ret_key, int *ret_keyslot, struct err *e)
 {
 	struct attempt *a = &s->a[s->last];
@@ -196,7 +211,7 @@ static int result(struct search *s, struct secret **ret_key, int *ret_keyslot, s
 	if (!s->n)
 		return err_set(e, -ENOENT, "No usable keyslot is available.");
 	if (s->last == s->n)
-		return err_set(e, -EPERM, "No key available with this passphrase.");
+		return nothing_opened(s, e);
 	if (a->r)
 		return err_set(e, a->r, "%s", a->e.text);
 	*ret_key = a->key;

@@ -43,11 +43,11 @@ struct luks_material {
 
 /**
  * luks_material_make - derive, split and encrypt @key under @n->passphrase; nothing is written.
- * @h: for the default area cipher. Free with luks_material_free.
+ * @io: for its run_cipher; @h: for the default area cipher. Free with luks_material_free.
  */
-int luks_material_make(const struct luks_header *h, struct crypto_kdf *kdf,
-		       const struct luks_new_keyslot *n, const struct secret *key,
-		       struct luks_material *ret, struct err *e);
+int luks_material_make(const struct luks_io *io, const struct luks_header *h,
+		       struct crypto_kdf *kdf, const struct luks_new_keyslot *n,
+		       const struct secret *key, struct luks_material *ret, struct err *e);
 void luks_material_free(struct luks_material *m);
 #define _cleanup_material_ __attribute__((cleanup(luks_material_free)))
 
@@ -55,9 +55,15 @@ void luks_material_free(struct luks_material *m);
  * luks_area_cipher - the cipher of a new keyslot area: @n's wish or the default (checklist 2.5).
  * @data_bytes: key size of the data segment. @ret_spec[CRYPTO_CIPHER_SPEC_MAX].
  */
-int luks_area_cipher(const struct luks_header *h, const struct luks_new_keyslot *n,
-		     uint32_t data_bytes, char *ret_spec, uint32_t *ret_key_bytes, struct err *e);
+int luks_area_cipher(const struct luks_io *io, const struct luks_header *h,
+		     const struct luks_new_keyslot *n, uint32_t data_bytes, char *ret_spec,
+		     uint32_t *ret_key_bytes, struct err *e);
 
+/** luks_area_crypt - crypto_cipher_run over the first @len bytes of @area, else @io's own way.
+ * -EHOSTDOWN: this host has the cipher nowhere; the sentence says what each way lacks. */
+int luks_area_crypt(const struct luks_io *io, const struct crypto_cipher *c,
+		    const struct secret *key, bool encrypt, struct secret *area, size_t len,
+		    struct err *e);
 /** luks_area_write - the whole area at @offset, then a flush. */
 int luks_area_write(const struct luks_io *io, const struct secret *area, uint64_t offset,
 		    struct err *e);

@@ -59,6 +59,12 @@ int volume_unlock(const struct volume_env *env, const struct luks_io *io,
 		  const struct volume_unlock_how *how, struct volume_unlocked *ret, struct err *e);
 void volume_unlocked_free(struct volume_unlocked *u);
 
+/* ---- keyslot areas (area_cipher.c) ---- */
+
+/** volume_run_cipher - luks_io's run_cipher: by a private dm-crypt mapping over memory. */
+int volume_run_cipher(const struct crypto_cipher *c, const struct secret *key, bool to_cipher,
+		      struct secret *data, size_t len, struct err *e);
+
 /* ---- names (names.c) ---- */
 
 /** volume_dm_uuid - "CRYPT-LUKS2-<uuid without dashes>-<name>", cut at the kernel's limit as

@@ -120,6 +120,9 @@ static void backends_agree(void)
 	} cases[] = { { "aes-xts-plain64", 64 },
 		      { "aes-xts-plain", 32 },
 		      { "aes-cbc-essiv:sha256", 32 },
+		      { "aes-xts-plain64", 48 },
+		      { "camellia-xts-plain64", 32 },
+		      { "camellia-xts-plain64", 64 },
 		      { "camellia-cbc-plain64", 24 } };
 
 	if (!have_afalg())

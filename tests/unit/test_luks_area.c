@@ -115,6 +115,7 @@ static const struct {
 static void box_2_5_default_area_cipher(void)
 {
 	struct luks_header *h = calloc(1, sizeof(*h));
+	const struct luks_io io = { .fd = -1 };
 	struct luks_new_keyslot n = { 0 };
 	char spec[CRYPTO_CIPHER_SPEC_MAX] = "";
 	uint32_t bytes = 0;
@@ -126,16 +127,16 @@ static void box_2_5_default_area_cipher(void)
 		h->segments[0].integrity = defaults[i].integrity;
 		snprintf(h->segments[0].encryption, sizeof(h->segments[0].encryption), "%s",
 			 defaults[i].encryption ?: "");
-		CHECK_INT(luks_area_cipher(h, &n, defaults[i].data_bytes, spec, &bytes, NULL), 0);
+		CHECK_INT(luks_area_cipher(&io, h, &n, defaults[i].data_bytes, spec, &bytes, NULL), 0);
 		CHECK_STR(spec, defaults[i].want);
 		CHECK_INT(bytes, defaults[i].want_bytes);
 	}
 	n.area_encryption = "aes-cbc-essiv:sha256";
-	CHECK_INT(luks_area_cipher(h, &n, 32, spec, &bytes, NULL), 0);
+	CHECK_INT(luks_area_cipher(&io, h, &n, 32, spec, &bytes, NULL), 0);
 	CHECK_STR(spec, "aes-cbc-essiv:sha256");
 	CHECK_INT(bytes, 32);
 	n.area_encryption = "cipher_null-ecb";
-	CHECK_INT(luks_area_cipher(h, &n, 32, spec, &bytes, NULL), -EOPNOTSUPP);
+	CHECK_INT(luks_area_cipher(&io, h, &n, 32, spec, &bytes, NULL), -EOPNOTSUPP);
 	free(h);
 }
 

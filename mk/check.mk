@@ -30,8 +30,8 @@ check-qemu: all lab-tools $(O)/loopdev/dm_probe ## a few end-to-end cases on Deb
 
 .PHONY: demo-run
 demo-run: all csi lab-tools
-	tests/lab/kernel-run -m 1024M -- tests/demo/driver.sh
-	tests/lab/kernel-run -- tests/demo/demo.sh
+	tests/demo/run.sh driver
+	tests/demo/run.sh demo
 
 # ---- sanitizers, on the host, with objects of their own ----
 check-san: ## unit tests under ASan+UBSan and TSan
@@ -45,7 +45,7 @@ lint: lint-clang lint-analyzer lint-cppcheck lint-tidy ## clang, gcc -fanalyzer,
 lint-clang:
 	$(MAKE) O=$(O)/clang CC=clang all unit
 lint-analyzer:
-	$(MAKE) O=$(O)/analyzer CPPFLAGS=-DCRYPTVOL_ANALYZE CFLAGS='-fanalyzer' $(O)/analyzer/libcryptvol.a
+	$(MAKE) O=$(O)/analyzer CPPFLAGS=-DCRYPTVOL_ANALYZE CFLAGS='-fanalyzer' $(O)/analyzer/rooms.a
 lint-cppcheck:
 	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr --error-exitcode=1 \
 		--suppress=normalCheckLevelMaxBranches --suppress=memleak --suppress=resourceLeak -Iinclude -D_GNU_SOURCE -j2 $(sort $(dir $(SRC) $(TOOL_SRC)))

@@ -12,7 +12,7 @@ SERIES=${LAB_KERNEL_SERIES:-6.12}
 PROGRAMS="bash cryptsetup dmsetup losetup mount umount blkid blockdev mkfs.ext4 mke2fs e2fsck resize2fs
 	modprobe keyctl setpriv strace grep sed cmp rm mktemp dd stat truncate sync ls sha256sum timeout"
 MODULE_DIRS="kernel/crypto kernel/arch/x86/crypto kernel/lib kernel/drivers/md kernel/security/keys
-	kernel/drivers/block/virtio_blk.ko kernel/drivers/block/loop.ko kernel/drivers/block/brd.ko"
+	kernel/fs/xfs kernel/drivers/block/virtio_blk.ko kernel/drivers/block/loop.ko kernel/drivers/block/brd.ko"
 
 unavailable() {
 	echo "qemu-image: $*" >&2

@@ -123,3 +123,15 @@ check_equal "before the undo both are there" "flushed pending" "$(word_at 1) $(w
 check_says "the undo says what it took" '[1-9] units lost, 0 kept' \
 	"$LAB/volundo.py" "$SCRATCH/cut/out/disk" all
 check_equal "only the flushed one survives" "flushed " "$(word_at 1) $(word_at 2)"
+
+# A host on which no guest starts: what has a list of files for QEMU goes there, all else ends with one clear sentence.
+mkdir "$SCRATCH/dead" && printf '#!/bin/sh\nexit 1\n' >"$SCRATCH/dead/linux.uml" && chmod 755 "$SCRATCH/dead/linux.uml"
+if [ "$("$LAB/kernel-run" -k)" = host ]; then
+	skip "no guest starts" "this host has dm-crypt itself: it needs no guest"
+else
+	check_equal "where no guest starts, QEMU takes what it can" qemu \
+		"$(PATH=$SCRATCH/dead:$PATH "$LAB/kernel-run" -i "$LAB" -k 2>"$SCRATCH/stderr")"
+	check_equal "it says so in one sentence" 1 "$(grep -c 'no User Mode Linux guest starts on this host; .*QEMU is used' "$SCRATCH/stderr")"
+	check_says "what QEMU can't take ends with a sentence" 'no User Mode Linux guest starts on this host, and' \
+		env PATH="$SCRATCH/dead:$PATH" "$LAB/kernel-run" -- true
+fi

@@ -20,7 +20,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' "$(1)" "$(2)")
 
 # ---- rooms: who may include whom is checked by tests/lint/layers.py ----
-ROOMS ?= base crypto luks dm keyring block fs volume backup
+ROOMS ?= base crypto luks dm keyring block fs volume backup api
 ROOM_base := base
 ROOM_crypto := base crypto
 ROOM_luks := base crypto luks
@@ -30,6 +30,7 @@ ROOM_block := base block
 ROOM_fs := base fs
 ROOM_volume := base crypto luks dm keyring block fs volume
 ROOM_backup := base crypto backup
+ROOM_api := base crypto luks dm keyring block fs volume api
 
 # argon2: our own core, or the reference library (for distributions that want one implementation only; it is several times slower).
 ARGON2 ?= own
@@ -56,7 +57,7 @@ SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
 OPT ?= -O1
 endif
 CPPFLAGS_ALL := -Iinclude -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCRYPTVOL_VERSION='"$(VERSION)"' $(CPPFLAGS)
-CFLAGS_ALL := -std=gnu17 $(OPT) -g -pthread -fPIC $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
+CFLAGS_ALL := -std=gnu17 $(OPT) -g -pthread -fPIC -fvisibility=hidden $(WARN) $(HARDEN) $(SANFLAGS) $(CFLAGS)
 LDFLAGS_ALL := -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 LIBS := -ljson-c $(LIBS_ARGON2) -lcrypto -lkeyutils -lblkid -ldl
 # The CLI needs nothing on the target but libc: the libraries below are linked in (fewer system calls to start, nothing to install).
@@ -74,9 +75,11 @@ TOOL_SRC := $(wildcard tools/*.c)
 TOOL_OBJ := $(TOOL_SRC:%.c=$(O)/%.o)
 UNIT_SRC := $(filter-out $(LEFT_OUT),$(foreach r,$(ROOMS),$(wildcard tests/unit/test_$(r)_*.c)))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(O)/unit/%)
-HEADERS := $(wildcard include/cryptvol/*.h)
-
-LIB_A := $(O)/libcryptvol.a
+# The library's promise is include/cryptvol.h; the faces in include/cryptvol/ are the rooms' own. LIB_A is what the programs and tests
+# link, LIB_STATIC and LIB_SO are what is installed.
+HEADERS := include/cryptvol.h
+LIB_A := $(O)/rooms.a
+LIB_STATIC := $(O)/libcryptvol.a
 LIB_SO := $(O)/libcryptvol.so.$(VERSION)
 CLI := $(O)/cryptvol
 CLI_STATIC := $(O)/cryptvol-static
@@ -85,7 +88,7 @@ export CRYPTVOL := $(abspath $(CLI))
 export BUILD := $(abspath $(O))
 
 .PHONY: all help clean FORCE
-all: $(LIB_A) $(LIB_SO) $(O)/libcryptvol.pc $(CLI) ## build the library and the CLI
+all: $(LIB_STATIC) $(LIB_SO) $(O)/libcryptvol.pc $(CLI) ## build the library and the CLI
 
 help: ## this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | while IFS="$$(printf '\t')" read -r t d; do \
@@ -121,6 +124,15 @@ $(LIB_A): $(OBJ)
 	$(call say,AR,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# One object in which nothing but the promise is global: an application's own functions can't be taken for ours, nor ours for its own.
+OBJCOPY ?= objcopy
+$(LIB_STATIC): $(OBJ)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(CC) -r -nostdlib -o $(O)/libcryptvol.o $(OBJ)
+	$(Q)$(OBJCOPY) --localize-hidden $(O)/libcryptvol.o
+	$(Q)$(AR) rcs $@ $(O)/libcryptvol.o
 
 $(LIB_SO): $(OBJ) src/libcryptvol.map
 	$(call say,LINK,$@)

@@ -4,7 +4,7 @@
 
 LINT_TESTS := $(wildcard tests/lint/*.py) $(wildcard tests/lint/*.sh)
 # test_crypto_cipher needs AF_ALG: tests/loopdev/afalg.sh runs it in the guest.
-HOST_TESTS = $(filter-out %/test_crypto_cipher,$(UNIT_BIN)) $(wildcard tests/lab/test_*.py) $(LINT_TESTS) tests/static/static.sh $(wildcard tests/conformance/test_*.sh) $(HOST_TESTS_EXTRA)
+HOST_TESTS = $(filter-out %/test_crypto_cipher,$(UNIT_BIN)) $(wildcard tests/lab/test_*.py) $(LINT_TESTS) tests/static/static.sh $(wildcard tests/conformance/test_*.sh) $(wildcard tests/library/*.sh tests/library/*.py) $(HOST_TESTS_EXTRA)
 KERNEL_TESTS := $(wildcard tests/loopdev/*.sh) $(wildcard tests/interop/*.sh) $(wildcard tests/csi/*.sh) tests/demo/driver.sh $(KERNEL_TESTS_EXTRA)
 RESULTS := $(O)/results
 

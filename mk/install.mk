@@ -13,7 +13,7 @@ DRIVER_PAGES := man/cryptvol-csi.8
 MAN_PAGES := $(filter-out $(DRIVER_PAGES),$(wildcard man/*.[1-9]))
 INSTALLED := $(BINDIR)/cryptvol $(LIBDIR)/libcryptvol.a $(LIBDIR)/$(notdir $(LIB_SO)) \
 	$(LIBDIR)/libcryptvol.so.$(SOVERSION) $(LIBDIR)/libcryptvol.so $(PKGCONFIGDIR)/libcryptvol.pc \
-	$(INSTALLED_HEADERS:%=$(INCLUDEDIR)/cryptvol/%) $(COMPDIR)/cryptvol \
+	$(INSTALLED_HEADERS:%=$(INCLUDEDIR)/%) $(COMPDIR)/cryptvol \
 	$(foreach p,$(notdir $(MAN_PAGES)),$(MANDIR)/man$(patsubst .%,%,$(suffix $(p)))/$(p))
 
 INSTALLED_DRIVER := $(BINDIR)/cryptvol-csi $(COMPDIR)/cryptvol-csi $(UNITDIR)/cryptvol-csi.service \
@@ -23,12 +23,12 @@ INSTALLED_DRIVER := $(BINDIR)/cryptvol-csi $(COMPDIR)/cryptvol-csi $(UNITDIR)/cr
 install: all ## install the CLI, the library, headers, man pages and, if built (make csi), the CSI driver; DRIVER=no: without
 	$(INSTALL) -d $(sort $(dir $(addprefix $(DESTDIR),$(INSTALLED))))
 	$(INSTALL) -m 755 $(CLI) $(DESTDIR)$(BINDIR)/cryptvol
-	$(INSTALL) -m 644 $(LIB_A) $(DESTDIR)$(LIBDIR)/libcryptvol.a
+	$(INSTALL) -m 644 $(LIB_STATIC) $(DESTDIR)$(LIBDIR)/libcryptvol.a
 	$(INSTALL) -m 755 $(LIB_SO) $(DESTDIR)$(LIBDIR)/$(notdir $(LIB_SO))
 	ln -sf $(notdir $(LIB_SO)) $(DESTDIR)$(LIBDIR)/libcryptvol.so.$(SOVERSION)
 	ln -sf $(notdir $(LIB_SO)) $(DESTDIR)$(LIBDIR)/libcryptvol.so
 	$(INSTALL) -m 644 $(O)/libcryptvol.pc $(DESTDIR)$(PKGCONFIGDIR)/libcryptvol.pc
-	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)/cryptvol
+	$(INSTALL) -m 644 $(HEADERS) $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 644 tools/completion/cryptvol $(DESTDIR)$(COMPDIR)/cryptvol
 	$(foreach p,$(MAN_PAGES),$(INSTALL) -m 644 $(p) $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(p)))/ &&) true
 	$(if $(filter-out no,$(DRIVER)),if [ -x $(CSI) ]; then $(MAKE) --no-print-directory install-driver; fi)
@@ -44,7 +44,6 @@ install-driver:
 
 uninstall: ## remove what install made
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(INSTALLED_DRIVER))
-	-rmdir $(DESTDIR)$(INCLUDEDIR)/cryptvol 2>/dev/null
 
 # The .pc file names the folders: another PREFIX makes it anew.
 PREFIX_TEXT := $(PREFIX) $(LIBDIR) $(INCLUDEDIR)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The library exports just the functions that the faces declare, and each has its room's prefix.
+"""Names: a face's functions have their room's prefix; the library exports just what include/cryptvol.h declares, and keeps it.
 
-exports.py [--write] [LIBRARY.so]: --write makes src/libcryptvol.map anew; with a library its dynamic
-symbols are held against the list too.
+exports.py [--write]: src/libcryptvol.abi has the promise as it was last written down: prototypes, constants and the major number
+that they belong to. A prototype that went or changed under the same major number is an error; --write takes down what is new.
+Structs are opaque, so prototypes and constants are all that a program's binary depends on.
 """
 import glob
 import os
@@ -12,7 +13,8 @@ import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-MAP = "src/libcryptvol.map"
+HEADER = "include/cryptvol.h"
+ABI = "src/libcryptvol.abi"
 # face -> prefixes of its functions; a face that isn't here belongs to a program, not to the library
 PREFIXES = {
     "base": ("base_", "io_", "log_", "text_"), "err": ("err_",), "secret": ("secret_",), "crypto": ("crypto_",),
@@ -23,8 +25,8 @@ PROGRAM_FACES = {"backend"}
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 # ... name(parameters) [attributes];   at the outermost level
 DECLARATION = re.compile(r"(?:^|[\s*])([a-z_][a-z0-9_]*)\s*\((?!\*)")
-HEAD = """# SPDX-License-Identifier: Apache-2.0
-# What libcryptvol exports: the functions of include/cryptvol/, by tests/lint/exports.py --write.
+ABI_HEAD = """# SPDX-License-Identifier: Apache-2.0
+# What a program that links libcryptvol depends on, by tests/lint/exports.py --write.
 """
 
 errors = []
@@ -87,6 +89,12 @@ unsigned int five(void);
     print("ok exports_selftest")
 
 
+def declared_in(header):
+    with open(os.path.join(TOP, header), encoding="utf-8") as f:
+        text = re.sub(r"#ifdef __cplusplus.*?#endif", "", f.read(), flags=re.S)
+    return declared(text.replace("CRYPTVOL_API ", ""))
+
+
 def read_faces():
     functions = {}
     for path in sorted(glob.glob(os.path.join(TOP, "include/cryptvol/*.h"))):
@@ -104,51 +112,67 @@ def read_faces():
     return functions
 
 
-def map_text(functions):
-    lines = [HEAD, "CRYPTVOL_0 {\nglobal:\n"]
-    for face in PREFIXES:
-        if face in functions:
-            lines += [f"\t# {face}.h\n"] + [f"\t{name};\n" for name in functions[face]]
-    return "".join(lines) + "local:\n\t*;\n};\n"
+def promise():
+    """The prototypes and constants of the public header, one a line, without names of parameters that wrap differently."""
+    with open(os.path.join(TOP, HEADER), encoding="utf-8") as f:
+        text = COMMENT.sub(" ", f.read())
+    lines = [" ".join(m.split()) for m in re.findall(r"^#define (CRYPTVOL_\w+ [^\n]+)$", text, re.M) if "CRYPTVOL_API" not in m]
+    lines += [" ".join(m.split()) for m in re.findall(r"^CRYPTVOL_API\s+([^;{]+);", text, re.M)]
+    return lines
 
 
-def check_map(functions):
-    with open(os.path.join(TOP, MAP), encoding="utf-8") as f:
-        text = re.sub(r"#[^\n]*", "", f.read())
-    part = re.search(r"global:(.*?)local:\s*\*;", text, re.S)
-    if not part:
-        errors.append(f"{MAP}: has no 'global: ... local: *;'")
+def soversion():
+    with open(os.path.join(TOP, "Makefile"), encoding="utf-8") as f:
+        return re.search(r"^SOVERSION := (\d+)$", f.read(), re.M).group(1)
+
+
+def check_abi(lines, write):
+    path, mark = os.path.join(TOP, ABI), "soversion "
+    with open(path, encoding="utf-8") as f:
+        old = [line for line in f.read().splitlines() if line and not line.startswith("#")]
+    if old and old[0] == mark + soversion():
+        errors.extend(f"{HEADER}: '{line}' went or changed: that takes another SOVERSION" for line in old[1:] if line not in lines)
+    if write and not errors:
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(ABI_HEAD + "\n".join([mark + soversion()] + lines) + "\n")
+    elif not write and (old[:1] != [mark + soversion()] or set(lines) - set(old)):
+        errors.append(f"{ABI}: not up to date; run tests/lint/exports.py --write")
+
+
+def names_of(lines):
+    return [re.search(r"(\w+)\s*\(", line).group(1) for line in lines if "(" in line and not line.startswith("CRYPTVOL_")]
+
+
+def symbols(path, *flags):
+    out = subprocess.run(["nm", "-g", "--defined-only", *flags, path], capture_output=True, text=True, check=True).stdout
+    return {line.split()[2].split("@")[0] for line in out.splitlines() if len(line.split()) == 3} - {"CRYPTVOL_0"}
+
+
+def check_library(path, want, *flags):
+    if not os.path.exists(path):
+        errors.append(f"{path} isn't there; run make")
         return
-    listed = [n.strip() for n in part.group(1).split(";") if n.strip()]
-    want = {n for names in functions.values() for n in names}
-    errors.extend(f"{MAP}: {n} is declared but not exported" for n in sorted(want - set(listed)))
-    errors.extend(f"{MAP}: {n} is exported but not declared" for n in sorted(set(listed) - want))
-    errors.extend(f"{MAP}: {n} is listed twice" for n in sorted({n for n in listed if listed.count(n) > 1}))
-
-
-def check_library(path, functions):
-    out = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
-    found = {line.split()[2].split("@")[0] for line in out.splitlines() if len(line.split()) == 3} - {"CRYPTVOL_0"}
-    want = {n for names in functions.values() for n in names}
-    errors.extend(f"{path}: exports {n}, which no face declares" for n in sorted(found - want))
-    errors.extend(f"{path}: {n} is declared but not defined" for n in sorted(want - found))
+    found = symbols(path, *flags)
+    errors.extend(f"{path}: exports {n}, which {HEADER} doesn't declare" for n in sorted(found - want))
+    errors.extend(f"{path}: {n} is declared but not exported" for n in sorted(want - found))
 
 
 def main():
     selftest()
     functions = read_faces()
-    args = sys.argv[1:]
-    if args and args[0] == "--write":
-        args = args[1:]
-        with open(os.path.join(TOP, MAP), "w", encoding="utf-8") as f:
-            f.write(map_text(functions))
-    check_map(functions)
-    for path in args:
-        check_library(path, functions)
+    lines = promise()
+    names = names_of(lines)
+    errors.extend(f"{HEADER}: {n} doesn't begin with cryptvol_" for n in names if not n.startswith("cryptvol_"))
+    errors.extend(f"{HEADER}: {n} has no CRYPTVOL_API" for n in set(declared_in(HEADER)) - set(names))
+    check_abi(lines, "--write" in sys.argv[1:])
+    build = os.environ.get("BUILD", os.path.join(TOP, "obj"))
+    check_library(f"{build}/libcryptvol.so", set(names), "-D")
+    check_library(f"{build}/libcryptvol.a", set(names))
     for e in errors:
         print(f"    {e}")
     n = sum(map(len, functions.values()))
-    print(f"ok exports_match ({n} functions)" if not errors else f"FAIL exports_match: {len(errors)} differences")
+    print(f"ok names_match ({len(names)} public functions, {n} of the rooms)" if not errors
+          else f"FAIL names_match: {len(errors)} differences")
     sys.exit(1 if errors else 0)
 
 

@@ -39,24 +39,27 @@ check_not() {
 dest=$dir/dest
 check "make install" make -s O="$BUILD" DESTDIR="$dest" PREFIX=/opt/cryptvol install
 for file in sbin/cryptvol lib/libcryptvol.a lib/libcryptvol.so lib/libcryptvol.so.0 lib/pkgconfig/libcryptvol.pc \
-	include/cryptvol/volume.h share/man/man8/cryptvol.8 share/bash-completion/completions/cryptvol; do
+	include/cryptvol.h share/man/man8/cryptvol.8 share/bash-completion/completions/cryptvol; do
 	check "installed: $file" test -s "$dest/opt/cryptvol/$file"
 done
 
 cat >"$dir/user.c" <<'EOF'
-#include <cryptvol/base.h>
-#include <cryptvol/volume.h>
+#include <cryptvol.h>
+#include <errno.h>
 #include <stdio.h>
 
 int main(void)
 {
-	struct volume_env env = { 0 };
-	struct volume_where w = { .device = "/dev/null" };
-	struct luks_header *h;
-	struct err e = { 0 };
-	int r = volume_load_header(&env, &w, true, &h, &e);
+	struct cryptvol *cv;
+	struct cryptvol_volume *v;
+	int r;
 
-	printf("%d %s\n", r, err_text(&e));
+	if (cryptvol_new(&cv) || cryptvol_volume_new(cv, "/dev/null", NULL, &v))
+		return 1;
+	r = cryptvol_load(v);
+	printf("%d %s\n", r, cryptvol_error(cv));
+	cryptvol_volume_free(v);
+	cryptvol_free(cv);
 	return r == -ENOTBLK ? 0 : 1;
 }
 EOF

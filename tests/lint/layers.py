@@ -20,6 +20,7 @@ MAY = {
     "backend": BASE | {"backend", "backup", "block", "crypto", "mount"},
     "csi": BASE | {"backend", "backup", "block", "crypto", "dm", "fs", "keyring", "luks", "mount", "volume"},
     "volume": BASE | {"crypto", "luks", "dm", "keyring", "block", "fs", "volume"},
+    "api": BASE | {"crypto", "luks", "volume", "dm"},
     "tools": BASE | {"backup", "crypto", "luks", "fs", "volume", "dm"},
 }
 # faces include faces
@@ -43,7 +44,7 @@ BANNED = ("strcpy", "strcat", "sprintf", "gets", "alloca", "system", "popen", "s
 FACES = {"fs": {"fs", "mount"}}
 DOC = "docs/ARCHITECTURE.md"
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.M)
-ROOM_PATH = r"(?:src/)?(base|crypto|luks|dm|keyring|block|fs|volume|csi|backend|backup)/"
+ROOM_PATH = r"(?:src/)?(base|crypto|luks|dm|keyring|block|fs|volume|csi|backend|backup|api)/"
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"', re.S)
 
 errors = []
@@ -65,6 +66,8 @@ def check_includes(path, text, room, may):
             bad(path, f"nobody uses {inc}")
         elif inc.startswith("grpc") and os.path.basename(path) not in ("server.c", "planted.c"):
             bad(path, f"only src/csi/server.c knows gRPC: {inc}")
+        elif inc == "cryptvol.h" and room != "api":
+            bad(path, f"room {room} uses the rooms' faces, not the public header")
         elif re.match(r"(google/|grpc|protobuf-c|.*\.pb-c\.h)", inc) and room != "csi":
             bad(path, f"neither library nor CLI may use {inc}")
 

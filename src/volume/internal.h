@@ -85,7 +85,8 @@ uint32_t volume_drop_flags(const struct volume_env *env, uint32_t dm_flags, uint
 /* ---- tables (table.c) ---- */
 
 struct volume_table_how {
-	uint64_t device_bytes; /* of the data device */
+	uint64_t device_bytes;	 /* of the data device */
+	uint64_t metadata_bytes; /* at its start, where its header stands; 0: on another device */
 	uint32_t major, minor;
 	uint64_t size_sectors; /* of the mapping; 0 = all */
 	uint32_t key_bytes;

@@ -155,6 +155,9 @@ static int build_table(struct opening *x, struct err *e)
 	const struct secret *given = x->o->key.volume_key;
 	struct volume_table_how how = {
 		.device_bytes = x->data.size_bytes,
+		.metadata_bytes = x->o->where.header ? 0
+						     : 2 * x->header->header_bytes +
+							       x->header->keyslots_bytes,
 		.major = x->data.major,
 		.minor = x->data.minor,
 		.size_sectors = x->o->size_sectors,

@@ -20,6 +20,12 @@ static int place(const struct luks_plan *p, const struct volume_table_how *how,
 	if (p->offset_bytes % SECTOR_SIZE_BYTES)
 		return err_set(e, -EBADMSG, "segment %u: offset is not a multiple of 512",
 			       p->segment);
+	if (p->offset_bytes < how->metadata_bytes)
+		return err_set(
+			e, -EINVAL,
+			"segment %u begins at %llu, inside the header and its keyslots: this "
+			"is a detached header, and the data device is another",
+			p->segment, (unsigned long long)p->offset_bytes);
 	if (p->offset_bytes >= how->device_bytes)
 		return err_set(e, -EINVAL,
 			       "the device is too small: it has %llu bytes, segment %u begins at "

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table of broken headers, tests/images/broken/cases.tsv: each case's verdict and sentence.
-//   test_luks_broken --write DIR   leaves each as an image, for compare.py to show to cryptsetup
+//   test_luks_broken --write DIR    leaves each as an image, for compare.py to show to cryptsetup
+//   test_luks_broken --judge IMAGE  lines of edits come in; each goes into the image as it was
+//   first, and
+//                                   a line goes out that says what we would map of it, and with
+//                                   which key
 #include <errno.h>
+#include <fcntl.h>
 
 #include <cryptvol/base.h>
 #include <cryptvol/luks.h>
+#include <cryptvol/secret.h>
 
 #include "check.h"
 #include "luks_image.h"
@@ -143,8 +149,104 @@ static int each_case(const char *write_dir)
 	return write_dir ? !ok : check_exit();
 }
 
+/* ---- what we would map ---- */
+
+#define JUDGE_PASSPHRASE "passphrase"
+
+static struct secret *judge_passphrase;
+static struct crypto_kdf *judge_kdf;
+
+/* As an open goes: the plan, the cipher, the size on this device, then the key. */
+static int judge(int fd, uint64_t device_bytes, struct luks_plan *plan, char ret_key[65],
+		 struct err *e)
+{
+	const struct luks_io io = { .fd = fd, .no_locks = true };
+	const struct luks_unlock u = { .passphrase = judge_passphrase,
+				       .keyslot = LUKS_ANY,
+				       .segment = LUKS_ANY };
+	_cleanup_luks_ struct luks_header *h = NULL;
+	struct secret *key = NULL;
+	uint8_t sum[CRYPTO_HASH_MAX_BYTES];
+	int slot, r;
+
+	r = luks_load(&io, &h, e);
+	r = r ?: luks_make_plan(h, plan, e);
+	r = r ?: crypto_cipher_check(plan->encryption, plan->key_bytes, false, e);
+	if (!r && (!plan->offset_bytes || plan->offset_bytes >= device_bytes ||
+		   (!plan->dynamic && plan->size_bytes != device_bytes - plan->offset_bytes)))
+		r = err_set(e, -EINVAL, "it isn't what the device leaves");
+	r = r ?: luks_unlock_keyslot(&io, h, judge_kdf, &u, &key, &slot, e);
+	if (!r && key->len != plan->key_bytes)
+		r = err_set(e, -EBADMSG, "the key has another size");
+	if (!r) {
+		struct crypto_iov iov = { key->data, key->len };
+
+		r = crypto_hash("sha256", &iov, 1, sum, e);
+		text_hex(sum, 32, ret_key);
+	}
+	secret_free(key);
+	return r;
+}
+
+static bool judge_line(const struct image *base, int fd, const char *edits)
+{
+	struct image img = *base;
+	struct luks_plan plan;
+	struct err e = { 0 };
+	char key[65] = "";
+	bool ok;
+
+	img.data = malloc(img.len);
+	if (!img.data)
+		return false;
+	memcpy(img.data, base->data, img.len);
+	ok = image_edit(&img, edits);
+	if (ok && pwrite(fd, img.data, img.len, 0) != (ssize_t)img.len)
+		abort();
+	if (!ok)
+		printf("edit\n");
+	else if (judge(fd, img.device_bytes, &plan, key, &e))
+		printf("no %s\n", err_text(&e));
+	else
+		printf("map %s %u %llu %u %s\n", plan.encryption, plan.key_bytes,
+		       (unsigned long long)plan.offset_bytes, plan.sector_size_bytes, key);
+	fflush(stdout);
+	free(img.data);
+	return true;
+}
+
+static int judge_lines(const char *path)
+{
+	struct image base = { .len = BASE_BYTES };
+	size_t cap = 0;
+	char *line = NULL;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	base.data = calloc(1, base.len);
+	if (fd < 0 || !base.data || pread(fd, base.data, base.len, 0) != (ssize_t)base.len ||
+	    io_size(fd, &base.device_bytes, NULL) ||
+	    crypto_kdf_new(&(struct crypto_kdf_config){ 0 }, &judge_kdf, NULL) ||
+	    secret_new(sizeof(JUDGE_PASSPHRASE) - 1, &judge_passphrase, NULL))
+		return 1;
+	memcpy(judge_passphrase->data, JUDGE_PASSPHRASE, sizeof(JUDGE_PASSPHRASE) - 1);
+	judge_passphrase->len = sizeof(JUDGE_PASSPHRASE) - 1;
+	while (getline(&line, &cap, stdin) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!judge_line(&base, fd, line))
+			return 1;
+	}
+	secret_free(judge_passphrase);
+	crypto_kdf_free(judge_kdf);
+	free(line);
+	image_free(&base);
+	close(fd);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "--judge"))
+		return judge_lines(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "--write"))
 		return each_case(argv[2]);
 	return each_case(NULL);

@@ -76,6 +76,23 @@ static void never_plaintext(void)
 	check_left("", "");
 }
 
+/* A header whose data lie on another device is not mapped over itself. */
+static void never_over_itself(void)
+{
+	struct err e = { 0 };
+
+	for (int detached = 0; detached < 2; detached++) {
+		fake_reset();
+		ask();
+		fake.header.segments[0].offset_bytes = 0;
+		request.where.header = detached ? "/hdr" : NULL;
+		CHECK_INT(run(&e), detached ? 0 : -EINVAL);
+		if (!detached)
+			CHECK_CONTAINS(e.text, "detached header");
+		check_left("mapping", "");
+	}
+}
+
 static int refuse_header(void *arg, const struct luks_header *h, struct err *e)
 {
 	CHECK_STR(h->uuid, UUID);
@@ -402,6 +419,7 @@ int main(void)
 	wrong = text_secret("wrong");
 	RUN(opens);
 	RUN(never_plaintext);
+	RUN(never_over_itself);
 	RUN(asks_the_caller);
 	RUN(every_rung);
 	RUN(every_rung_of_everything);

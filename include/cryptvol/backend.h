@@ -156,6 +156,7 @@ struct backend_create {
 	uint32_t access_modes;
 	enum backend_source source;
 	const char *source_id;
+	bool thick;	    /* its space is allocated at once, and when it grows */
 	bool pause_allowed; /* a copy that can't be a reflink may suspend a live source for as long
 			       as it takes */
 };
@@ -193,9 +194,24 @@ int backend_set_known(struct backend *b, const struct backend_volume *v, struct 
 /** backend_grow - record and image to the new size (space accounted); success where it is that big.
  */
 int backend_grow(struct backend *b, const char *id, uint64_t size_bytes, struct err *e);
-/** backend_capacity - what can still be created, and the largest single volume, in bytes. */
-int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_largest,
-		     struct err *e);
+/** backend_capacity - what can still be created, thick or thin, in one volume or in several. */
+int backend_capacity(struct backend *b, bool thick, uint64_t *ret_available, struct err *e);
+
+/** The state directory's file system, and what is promised of it. */
+struct backend_space {
+	uint64_t total_bytes, free_bytes;
+	uint64_t reserve_bytes;	  /* never promised: metadata of the file system, records */
+	uint64_t promised_bytes;  /* sizes of all volumes, headers included */
+	uint64_t owed_bytes;	  /* what they may still write into holes and shared blocks */
+	uint64_t available_bytes; /* what a new thin volume may have at most */
+};
+int backend_read_space(struct backend *b, struct backend_space *ret, struct err *e);
+/** A volume's own part of it. */
+struct backend_usage {
+	uint64_t size_bytes, allocated_bytes, shared_bytes, owed_bytes;
+};
+int backend_read_usage(struct backend *b, const char *id, struct backend_usage *ret,
+		       struct err *e);
 /** backend_condition - "" or why the volume is in trouble (state file system full, image gone or
  * short, loop device lost). */
 int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e);

@@ -85,6 +85,9 @@ int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e)
 /** block_keep_loop - the loop device over @file, attached with direct I/O if there is none. -EBUSY:
  * one is there that is read-only where @readonly is false, or the other way round. */
 int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap, struct err *e);
+/** block_set_discard - may discards of this loop device punch holes into its file? Best effort: a
+ * container may have a read-only sysfs. */
+void block_set_discard(const char *path, bool allowed);
 /** block_update_loop - let the device learn its file's size. */
 int block_update_loop(const char *path, struct err *e);
 /** block_drop_loop - detach the loop device over @file, and wait until it is gone. -EBUSY: mounted

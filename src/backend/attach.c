@@ -11,6 +11,7 @@ int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_p
 	struct backend_volume v = { .size_bytes = 0 };
 	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32];
 	uint64_t want;
+	bool thick;
 	int r;
 
 	r = backend_get(b, id, &v, e);
@@ -21,8 +22,19 @@ int backend_attach(struct backend *b, const char *id, bool readonly, char *ret_p
 	r = image_finish_growing(b, id, want, e);
 	if (r)
 		return r;
+	state_lock(b);
+	thick = volume_row_thick(b, id, NULL) > 0;
+	state_unlock(b);
+	/* Zeroes that a file system wrote may have become holes: they are counted as promised, and
+	 * allocated again where that is possible. */
+	if (thick && !readonly)
+		(void)!image_allocate(b, id, 0, want, NULL);
 	image_path(b, false, id, file, sizeof(file));
-	return block_keep_loop(file, readonly, ret_path, 4096, e);
+	r = block_keep_loop(file, readonly, ret_path, 4096, e);
+	/* The device may be one that another volume had before. */
+	if (!r)
+		block_set_discard(ret_path, !thick && image_holes_free(b));
+	return r;
 }
 
 void backend_image(const struct backend *b, const char *id, char *ret, size_t cap)

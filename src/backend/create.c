@@ -97,8 +97,11 @@ static int new_record(struct backend *b, const struct backend_create *c,
 		r = err_set(e, -EEXIST,
 			    "there is an image of \"%s\" whose record is lost; it is left as it is",
 			    v->id);
-	r = r ?: capacity_check(b, device_bytes(v), e);
+	r = r ?: capacity_check(b, device_bytes(v), c->thick,
+				c->source == BACKEND_SOURCE_VOLUME ? v->source_id : NULL, e);
 	r = r ?: volume_row_insert(b, v, RECORD_CREATING, e);
+	if (!r && c->thick)
+		r = volume_row_set_thick(b, v->id, e);
 	if (r)
 		backend_volume_clear(v);
 	return r;
@@ -136,10 +139,16 @@ static int claim_record(struct backend *b, const struct backend_create *c,
 	return state_end(b, true, e);
 }
 
+static struct image_space space_of(const struct backend_volume *v, const struct backend_create *c)
+{
+	return (struct image_space){ .header_bytes = v->header_bytes, .thick = c->thick };
+}
+
 static int copy_live(struct backend *b, const struct backend_volume *v,
 		     const struct backend_create *c, const struct backend_quiesce *q, struct err *e)
 {
 	_cleanup_close_ int lock = -1;
+	struct image_copying how = { .bytes = device_bytes(v), .space = space_of(v, c) };
 	bool reflink, failed, stopped;
 	int r;
 
@@ -153,8 +162,8 @@ static int copy_live(struct backend *b, const struct backend_volume *v,
 	}
 	if (r)
 		return r;
-	r = image_copy(b, false, v->source_id, false, v->id, device_bytes(v),
-		       stopped && c->pause_allowed, &reflink, e);
+	how.copy_allowed = stopped && c->pause_allowed;
+	r = image_copy(b, false, v->source_id, false, v->id, &how, &reflink, e);
 	if (r == -EOPNOTSUPP)
 		err_wrap(e, r, "volume \"%s\" is staged (class parameter pauseAllowed)",
 			 v->source_id);
@@ -166,6 +175,9 @@ static int copy_volume(struct backend *b, const struct backend_volume *v,
 		       const struct backend_create *c, const struct backend_quiesce *q,
 		       struct err *e)
 {
+	struct image_copying how = { .bytes = device_bytes(v),
+				     .space = space_of(v, c),
+				     .copy_allowed = true };
 	struct backend_use *uses = NULL;
 	bool reflink;
 	size_t n = 0;
@@ -176,12 +188,15 @@ static int copy_volume(struct backend *b, const struct backend_volume *v,
 	if (r)
 		return r;
 	return n ? copy_live(b, v, c, q, e)
-		 : image_copy(b, false, v->source_id, false, v->id, device_bytes(v), true, &reflink,
-			      e);
+		 : image_copy(b, false, v->source_id, false, v->id, &how, &reflink, e);
 }
 
-static int copy_snapshot(struct backend *b, const struct backend_volume *v, struct err *e)
+static int copy_snapshot(struct backend *b, const struct backend_volume *v,
+			 const struct backend_create *c, struct err *e)
 {
+	struct image_copying how = { .bytes = device_bytes(v),
+				     .space = space_of(v, c),
+				     .copy_allowed = true };
 	struct backend_snapshot snap;
 	bool reflink;
 	int r;
@@ -189,16 +204,16 @@ static int copy_snapshot(struct backend *b, const struct backend_volume *v, stru
 	r = snapshot_lookup(b, v->source_id, &snap, e);
 	if (r)
 		return r;
-	return snap.kind == BACKEND_BACKUP ? image_restore(b, &snap, v->id, device_bytes(v), e)
-					   : image_copy(b, true, v->source_id, false, v->id,
-							device_bytes(v), true, &reflink, e);
+	return snap.kind == BACKEND_BACKUP
+		       ? image_restore(b, &snap, v->id, how.bytes, &how.space, e)
+		       : image_copy(b, true, v->source_id, false, v->id, &how, &reflink, e);
 }
 
 static int copy_source(struct backend *b, const struct backend_volume *v,
 		       const struct backend_create *c, const struct backend_quiesce *q,
 		       struct err *e)
 {
-	return v->source == BACKEND_SOURCE_SNAPSHOT ? copy_snapshot(b, v, e)
+	return v->source == BACKEND_SOURCE_SNAPSHOT ? copy_snapshot(b, v, c, e)
 						    : copy_volume(b, v, c, q, e);
 }
 
@@ -225,11 +240,13 @@ static void drop_record(struct backend *b, const struct backend_volume *v)
 static int build(struct backend *b, const struct backend_volume *v, const struct backend_create *c,
 		 const struct backend_quiesce *q, struct err *e)
 {
+	struct image_space space = space_of(v, c);
 	int r = 0;
 
 	if (!has_image(b, v->id)) {
-		r = v->source == BACKEND_SOURCE_NONE ? image_make(b, v->id, device_bytes(v), e)
-						     : copy_source(b, v, c, q, e);
+		r = v->source == BACKEND_SOURCE_NONE
+			    ? image_make(b, v->id, device_bytes(v), &space, e)
+			    : copy_source(b, v, c, q, e);
 		if (r)
 			drop_record(b, v);
 	}
@@ -379,12 +396,17 @@ int backend_delete(struct backend *b, const char *id, struct err *e)
 static int grow_record(struct backend *b, const struct backend_volume *v, uint64_t size,
 		       struct err *e)
 {
+	bool thick;
 	int r;
 
 	r = state_begin(b, e);
 	if (r)
 		return r;
-	r = capacity_check(b, size - v->size_bytes, e);
+	r = volume_row_thick(b, v->id, e);
+	thick = r > 0;
+	r = r < 0 ? r : capacity_check(b, size - v->size_bytes, thick, NULL, e);
+	if (!r && thick)
+		r = image_allocate(b, v->id, device_bytes(v), size + v->header_bytes, e);
 	r = r ?: state_run(b, NULL, e, "INSERT OR IGNORE INTO growing VALUES(?)", "t", v->id);
 	r = r
 		    ?: state_run(b, NULL, e, "UPDATE volumes SET size=? WHERE id=? AND size<?",

@@ -132,6 +132,9 @@ static int put_records(struct backend *b, const struct backend_cut *c, const cha
 	if (r)
 		return r;
 	r = claim_records(b, c, group_id, list, n, e);
+	/* Not ready yet, they count with what they are going to share. */
+	if (!r && !all_ready(list, n))
+		r = capacity_check(b, 0, false, NULL, e);
 	return r ? (state_end(b, false, NULL), r) : state_end(b, true, e);
 }
 
@@ -192,10 +195,13 @@ static int copy_all(struct backend *b, const struct backend_cut *c, struct backe
 		    bool copy_allowed, struct err *e)
 {
 	for (size_t i = 0; i < c->n_volumes; i++) {
+		struct image_copying how = {
+			.bytes = list[i].size_bytes + list[i].header_bytes,
+			.space = { .header_bytes = list[i].header_bytes },
+			.copy_allowed = copy_allowed,
+		};
 		bool reflink;
-		int r = image_copy(b, false, c->volume_ids[i], true, list[i].id,
-				   list[i].size_bytes + list[i].header_bytes, copy_allowed,
-				   &reflink, e);
+		int r = image_copy(b, false, c->volume_ids[i], true, list[i].id, &how, &reflink, e);
 
 		if (r)
 			return err_wrap(e, r, "volume \"%s\" (class parameter pauseAllowed)",

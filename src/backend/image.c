@@ -91,16 +91,20 @@ int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_b
 	return 0;
 }
 
-uint64_t image_allocated(struct backend *b, const char *id)
+int image_extents(struct backend *b, const char *id, struct image_extents *ret, struct err *e)
 {
-	char tmp[NAME_BYTES];
-	uint64_t bytes, allocated;
-	struct stat st;
+	_cleanup_close_ int fd = -1;
+	char name[NAME_BYTES];
 
-	if (!image_size(b, false, id, &bytes, &allocated, NULL))
-		return allocated;
-	snprintf(tmp, NAME_BYTES, "%.128s.new", id);
-	return fstatat(b->fd_tmp, tmp, &st, AT_SYMLINK_NOFOLLOW) ? 0 : (uint64_t)st.st_blocks * 512;
+	name_of(id, name);
+	fd = openat(b->fd_volumes, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		snprintf(name, NAME_BYTES, "%.128s.new", id);
+		fd = openat(b->fd_tmp, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	}
+	if (fd < 0)
+		return err_sys(e, -errno, "the image of \"%s\"", id);
+	return image_read_extents(fd, ret, e);
 }
 
 static int sync_dir(int fd, struct err *e)
@@ -138,7 +142,48 @@ static void drop_image(struct backend *b, const char *tmp)
 	(void)!unlinkat(b->fd_tmp, tmp, 0);
 }
 
-int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e)
+static int allocate(int fd, uint64_t from, uint64_t end, struct err *e)
+{
+	if (end <= from || !fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(end - from)))
+		return 0;
+	if (errno == ENOSPC || errno == EDQUOT)
+		return err_set(e, -ENOSPC,
+			       "the node's disk is full: no %llu bytes for an image can be had",
+			       (unsigned long long)(end - from));
+	return err_sys(e, -errno, "space for an image can't be allocated ahead");
+}
+
+/* A header write must never meet a full disk, so its blocks are there before; a file system that
+ * doesn't allocate ahead can't promise it, and is used without. */
+static int allocate_space(int fd, uint64_t bytes, const struct image_space *space, struct err *e)
+{
+	int r = allocate(fd, 0, space->thick ? bytes : space->header_bytes, e);
+
+	if (r != -EOPNOTSUPP || space->thick)
+		return r;
+	err_clear(e);
+	return 0;
+}
+
+int image_allocate(struct backend *b, const char *id, uint64_t from, uint64_t end, struct err *e)
+{
+	_cleanup_close_ int fd = -1;
+	char name[NAME_BYTES];
+	struct stat st;
+	int r;
+
+	name_of(id, name);
+	fd = openat(b->fd_volumes, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || fstat(fd, &st))
+		return err_sys(e, -errno, "the image of \"%s\"", id);
+	r = allocate(fd, from, end, e);
+	if (r)
+		(void)!ftruncate(fd, st.st_size); /* what was allocated behind its end goes */
+	return r;
+}
+
+int image_make(struct backend *b, const char *id, uint64_t bytes, const struct image_space *space,
+	       struct err *e)
 {
 	_cleanup_close_ int fd = -1;
 	char tmp[NAME_BYTES];
@@ -147,9 +192,11 @@ int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e)
 	fd = start_image(b, id, tmp, e);
 	if (fd < 0)
 		return fd;
+	image_set_nocow(fd);
 	r = ftruncate(fd, (off_t)bytes)
 		    ? err_sys(e, -errno, "an image of %llu bytes", (unsigned long long)bytes)
 		    : 0;
+	r = r ?: allocate_space(fd, bytes, space, e);
 	r = r ?: finish_image(b, fd, tmp, false, id, e);
 	if (r)
 		drop_image(b, tmp);
@@ -194,41 +241,66 @@ static int copy_data(struct copy *c, off_t size, struct err *e)
 		at = lseek(c->from, at, SEEK_DATA);
 		if (at < 0)
 			return errno == ENXIO ? 0 : err_sys(e, -errno, "looking for data");
+		if (at >= size)
+			return 0;
 		end = lseek(c->from, at, SEEK_HOLE);
 		if (end < 0)
 			return err_sys(e, -errno, "looking for a hole");
-		r = copy_range(c, at, end, e);
+		r = copy_range(c, at, end < size ? end : size, e);
 		at = end;
 	}
 	return r;
 }
 
-static int copy_sparse(struct backend *b, int from, int to, const struct stat *st, const char *id,
+static int copy_sparse(struct backend *b, int from, int to, off_t size, const char *id,
 		       bool promised, struct err *e)
 {
 	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
-	struct copy c = { from, to, buf, .total = (uint64_t)st->st_blocks * 512 };
+	struct copy c = { .from = from, .to = to, .buf = buf };
+	struct image_extents x = { 0 };
 	int r;
 
 	if (!buf)
 		return err_set(e, -ENOMEM, "no memory for a copy");
+	r = io_fsync(from, e) ?: image_read_extents(from, &x, e);
+	if (r)
+		return r;
+	c.total = x.written;
 	r = room_take(b, c.total, promised, &c.room, e);
 	if (r)
 		return err_wrap(e, r, "a copy of \"%s\"", id);
 	progress_begin(&c.progress, b, "copy of", id);
-	r = copy_data(&c, st->st_size, e);
+	r = copy_data(&c, size, e);
 	room_give_back(&c.room);
 	return r;
 }
 
-static int fill_copy(struct backend *b, int from, int to, const char *id, uint64_t bytes,
-		     bool copy_allowed, bool promised, bool *ret_reflink, struct err *e)
+/* Of a reflink, the header's blocks: written again into the copy, they are shared no more, so that
+ * neither header has to wait for room. */
+static int unshare_header(struct backend *b, int from, int to, const struct image_space *space,
+			  const char *id, struct err *e)
 {
+	_cleanup_free_ char *buf = malloc(COPY_BLOCK_BYTES);
+	struct copy c = { .from = from, .to = to, .buf = buf, .room = { .fd = -1 } };
+
+	if (!buf)
+		return err_set(e, -ENOMEM, "no memory for a copy");
+	progress_begin(&c.progress, b, "copy of the header of", id);
+	return copy_data(&c, (off_t)space->header_bytes, e);
+}
+
+static int fill_copy(struct backend *b, int from, int to, const char *id,
+		     const struct image_copying *how, bool promised, bool *ret_reflink,
+		     struct err *e)
+{
+	uint64_t bytes = how->bytes;
+	bool copy_allowed = how->copy_allowed;
 	struct stat st;
 	int r = 0;
 
 	if (fstat(from, &st))
 		return err_sys(e, -errno, "the source image");
+	image_set_nocow_like(to, from);
 	*ret_reflink = ioctl(to, FICLONE, from) == 0;
 	if (!*ret_reflink && errno != EOPNOTSUPP && errno != EINVAL && errno != EXDEV &&
 	    errno != ENOTTY)
@@ -237,16 +309,16 @@ static int fill_copy(struct backend *b, int from, int to, const char *id, uint64
 		return err_set(e, -EOPNOTSUPP,
 			       "this file system has no reflinks, so a copy would stop the volume "
 			       "for as long as it takes");
-	if (!*ret_reflink)
-		r = copy_sparse(b, from, to, &st, id, promised, e);
+	r = *ret_reflink ? unshare_header(b, from, to, &how->space, id, e)
+			 : copy_sparse(b, from, to, st.st_size, id, promised, e);
 	if (!r &&
 	    ftruncate(to, (off_t)(bytes > (uint64_t)st.st_size ? bytes : (uint64_t)st.st_size)))
 		r = err_sys(e, -errno, "the size of the copy");
-	return r;
+	return r || !promised ? r : allocate_space(to, bytes, &how->space, e);
 }
 
 int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_snapshot,
-	       const char *to, uint64_t bytes, bool copy_allowed, bool *ret_reflink, struct err *e)
+	       const char *to, const struct image_copying *how, bool *ret_reflink, struct err *e)
 {
 	_cleanup_close_ int in = -1, out = -1;
 	char name[NAME_BYTES], tmp[NAME_BYTES];
@@ -260,7 +332,7 @@ int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_
 	out = start_image(b, to, tmp, e);
 	if (out < 0)
 		return out;
-	r = fill_copy(b, in, out, from, bytes, copy_allowed, !to_snapshot, ret_reflink, e);
+	r = fill_copy(b, in, out, from, how, !to_snapshot, ret_reflink, e);
 	r = r ?: finish_image(b, out, tmp, to_snapshot, to, e);
 	if (r)
 		drop_image(b, tmp);
@@ -268,7 +340,7 @@ int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_
 }
 
 int image_restore(struct backend *b, const struct backend_snapshot *s, const char *to,
-		  uint64_t bytes, struct err *e)
+		  uint64_t bytes, const struct image_space *space, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
 	struct progress progress;
@@ -288,6 +360,7 @@ int image_restore(struct backend *b, const struct backend_snapshot *s, const cha
 	r = r ?: io_size(fd, &have, e);
 	if (!r && have < bytes && ftruncate(fd, (off_t)bytes))
 		r = err_sys(e, -errno, "the size of the restored image");
+	r = r ?: allocate_space(fd, bytes, space, e);
 	r = r ?: finish_image(b, fd, tmp, false, to, e);
 	if (r)
 		drop_image(b, tmp);
@@ -300,6 +373,8 @@ bool image_can_reflink(struct backend *b)
 	int fd[2] = { -1, -1 };
 	bool can = false;
 
+	if (b->reflinks)
+		return true;
 	for (size_t i = 0; i < 2; i++)
 		fd[i] = openat(b->fd_tmp, names[i], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd[0] >= 0 && fd[1] >= 0 && ftruncate(fd[0], 65536) == 0)
@@ -308,6 +383,8 @@ bool image_can_reflink(struct backend *b)
 		base_closep(&fd[i]);
 		(void)!unlinkat(b->fd_tmp, names[i], 0);
 	}
+	/* On a disk that is full later no file could be made to ask again. */
+	b->reflinks = can;
 	return can;
 }
 

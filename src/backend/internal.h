@@ -20,6 +20,7 @@ struct backend {
 	int fd_volumes, fd_snapshots, fd_tmp; /* subdirectories */
 	sqlite3 *db;
 	pthread_mutex_t lock; /* of db: one statement sequence at a time */
+	atomic_bool reflinks; /* seen to work: image_can_reflink */
 	atomic_uint slow;     /* slow_enter */
 	unsigned int slow_max;
 	void (*warn)(void *arg, const char *sentence); /* NULL = nobody listens */
@@ -86,6 +87,9 @@ int volume_row_insert(struct backend *b, const struct backend_volume *v, enum re
 		      struct err *e);
 int volume_row_state(struct backend *b, const char *id, enum record_state s, struct err *e);
 int volume_row_delete(struct backend *b, const char *id, struct err *e);
+/** volume_row_thick - 1: its space is allocated ahead, 0: it isn't, else negative errno. */
+int volume_row_thick(struct backend *b, const char *id, struct err *e);
+int volume_row_set_thick(struct backend *b, const char *id, struct err *e);
 int snapshot_row_by(struct backend *b, const char *column, const char *value,
 		    struct backend_snapshot *ret, struct err *e);
 /** snapshot_lookup - the row, or, for a backup that another node (or lost records, or a person)
@@ -101,25 +105,38 @@ int snapshot_rows_of_group(struct backend *b, const char *group_id, struct backe
 			   size_t *ret_n, struct err *e);
 
 /* ---- image.c ---- */
+struct image_extents;
 /** image_path - absolute path of a volume's (or snapshot's) image. */
 void image_path(const struct backend *b, bool snapshot, const char *id, char *ret, size_t cap);
 /** image_lock - one at a time works on a volume or snapshot, or, @shared, any number that only read
  * it: -EINPROGRESS. *fd is opened if it is -1; it may hold several; closing it gives them back. */
 int image_lock(struct backend *b, const char *id, bool shared, int *fd, struct err *e);
-/** image_make - a blank sparse image of @bytes under its final name, atomically. This and the next
- * two: -EEXIST where there is an image already. */
-int image_make(struct backend *b, const char *id, uint64_t bytes, struct err *e);
+/** What is allocated of an image for good: all of it, or only its first bytes, where the header
+ * lies. */
+struct image_space {
+	uint64_t header_bytes;
+	bool thick;
+};
+/** image_make - a blank image of @bytes under its final name, atomically; holes but for @space.
+ * This and the next two: -EEXIST where there is an image already. */
+int image_make(struct backend *b, const char *id, uint64_t bytes, const struct image_space *space,
+	       struct err *e);
 /**
- * image_copy - image @from (volume or snapshot) to @to, at least @bytes long, atomically. Reflink
+ * image_copy - image @from (volume or snapshot) to @to, at least @how->bytes long, atomically. Reflink
  * where the file system can; else, if
- * @copy_allowed, the allocated parts are copied (-EOPNOTSUPP if not). *ret_reflink says which it
+ * @how->copy_allowed, the allocated parts are copied (-EOPNOTSUPP if not). *ret_reflink says which it
  * was.
  */
+struct image_copying {
+	uint64_t bytes;
+	struct image_space space; /* of a snapshot, the header only: it is never written */
+	bool copy_allowed;
+};
 int image_copy(struct backend *b, bool from_snapshot, const char *from, bool to_snapshot,
-	       const char *to, uint64_t bytes, bool copy_allowed, bool *ret_reflink, struct err *e);
+	       const char *to, const struct image_copying *how, bool *ret_reflink, struct err *e);
 /** image_restore - image @to from the backup that @s names, at least @bytes long, atomically. */
 int image_restore(struct backend *b, const struct backend_snapshot *s, const char *to,
-		  uint64_t bytes, struct err *e);
+		  uint64_t bytes, const struct image_space *space, struct err *e);
 /** image_can_reflink - can this state directory's file system? */
 bool image_can_reflink(struct backend *b);
 /** image_grow - to @bytes; never smaller. */
@@ -135,16 +152,36 @@ int image_delete(struct backend *b, bool snapshot, const char *id, uint64_t head
 		 struct err *e);
 int image_size(struct backend *b, bool snapshot, const char *id, uint64_t *ret_bytes,
 	       uint64_t *ret_allocated, struct err *e);
-/** image_allocated - of a volume's image, or of what there is of it while it is made. */
-uint64_t image_allocated(struct backend *b, const char *id);
+/** image_extents - of a volume's image, or of what there is of it while it is made. */
+int image_extents(struct backend *b, const char *id, struct image_extents *ret, struct err *e);
+/** image_allocate - blocks for the image's holes from byte @from to @end, which may lie behind its
+ * end; those that are shared stay so. -EOPNOTSUPP: this file system doesn't allocate ahead. */
+int image_allocate(struct backend *b, const char *id, uint64_t from, uint64_t end, struct err *e);
+
+/* ---- extents.c ---- */
+/** Bytes of an image by what a write to them needs. */
+struct image_extents {
+	uint64_t allocated, written; /* written: allocated, and not blank */
+	uint64_t own;		     /* a write to them needs no new block */
+	uint64_t shareable;	     /* of these, what a reflink of the image would share */
+};
+int image_read_extents(int fd, struct image_extents *ret, struct err *e);
+/** image_holes_free - does a hole that is punched into an image give its blocks back? */
+bool image_holes_free(const struct backend *b);
+/** image_set_nocow - for a file that is still empty: btrfs writes it in place (elsewhere nothing is
+ * done). image_set_nocow_like: if @other has it, too, since one is a reflink of the other. */
+void image_set_nocow(int fd);
+void image_set_nocow_like(int fd, int other);
 
 /* ---- cut.c ---- */
 /** cut_resume - let a suspended volume go on; a failure is tried again for a while. */
 int cut_resume(const struct backend_quiesce *q, const char *volume_id, struct err *e);
 
 /* ---- capacity.c ---- */
-/** capacity_check - may @bytes more be promised (within a transaction)? -ENOSPC. */
-int capacity_check(struct backend *b, uint64_t bytes, struct err *e);
+/** capacity_check - may @bytes more be promised, and the blocks of volume @shared_from (NULL = none)
+ * be shared besides (within a transaction)? -ENOSPC. @thick: to a thick volume. */
+int capacity_check(struct backend *b, uint64_t bytes, bool thick, const char *shared_from,
+		   struct err *e);
 /** What a copy has yet to write, kept free for it by a file without a name: it goes with the
  * process. */
 struct room {

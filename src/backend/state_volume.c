@@ -109,7 +109,28 @@ int volume_row_delete(struct backend *b, const char *id, struct err *e)
 	int r = state_run(b, NULL, e, "DELETE FROM uses WHERE volume_id=?", "t", id);
 
 	r = r ?: state_run(b, NULL, e, "DELETE FROM growing WHERE volume_id=?", "t", id);
+	r = r ?: state_run(b, NULL, e, "DELETE FROM meta WHERE key='thick:' || ?", "t", id);
 	return r ?: state_run(b, NULL, e, "DELETE FROM volumes WHERE id=?", "t", id);
+}
+
+/* Beside the record, since older drivers know no column for it. */
+int volume_row_thick(struct backend *b, const char *id, struct err *e)
+{
+	sqlite3_stmt *s;
+	int r;
+
+	r = state_query(b, &s, e, "SELECT 1 FROM meta WHERE key='thick:' || ?", "t", id);
+	if (r)
+		return r;
+	r = state_step(b, s, e);
+	sqlite3_finalize(s);
+	return r;
+}
+
+int volume_row_set_thick(struct backend *b, const char *id, struct err *e)
+{
+	return state_run(b, NULL, e, "INSERT OR REPLACE INTO meta VALUES('thick:' || ?, '1')", "t",
+			 id);
 }
 
 /* ---- the face ---- */

@@ -166,6 +166,27 @@ int block_keep_loop(const char *file, bool readonly, char *ret_path, size_t cap,
 	return r == -ESTALE ? err_set(e, -EBUSY, "the loop device of %s comes and goes", file) : r;
 }
 
+void block_set_discard(const char *path, bool allowed)
+{
+	char attribute[PATH_MAX], hardware[32] = "0";
+	const char *name = strrchr(path, '/');
+	_cleanup_close_ int out = -1, in = -1;
+	ssize_t n;
+
+	if (!name)
+		return;
+	snprintf(attribute, sizeof(attribute), "/sys/block%s/queue/discard_max_hw_bytes", name);
+	in = open(attribute, O_RDONLY | O_CLOEXEC);
+	n = in < 0 ? -1 : read(in, hardware, sizeof(hardware) - 1);
+	if (n <= 0)
+		return;
+	hardware[n] = '\0';
+	snprintf(attribute, sizeof(attribute), "/sys/block%s/queue/discard_max_bytes", name);
+	out = open(attribute, O_WRONLY | O_CLOEXEC);
+	if (out >= 0)
+		(void)!write(out, allowed ? hardware : "0", allowed ? (size_t)n : 1);
+}
+
 int block_update_loop(const char *path, struct err *e)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);

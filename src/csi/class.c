@@ -134,6 +134,15 @@ static int set_pause_allowed(const char *name, const char *value, struct csi_cla
 	return parse_bool(name, value, &c->pause_allowed, e);
 }
 
+static int set_provisioning(const char *name, const char *value, struct csi_class *c, struct err *e)
+{
+	if (strcmp(value, "thick") && strcmp(value, "thin"))
+		return err_set(e, -EINVAL, "parameter %s: \"%.40s\" is neither thick nor thin",
+			       name, value);
+	c->thick = !strcmp(value, "thick");
+	return 0;
+}
+
 static int set_device(const char *name, const char *value, struct csi_class *c, struct err *e)
 {
 	if (value[0] != '/')
@@ -185,6 +194,7 @@ static const struct {
 	{ "label", VOLUME_AND_CONTEXT, set_label },
 	{ "pbkdfPolicy", VOLUME_AND_CONTEXT, set_pbkdf_policy },
 	{ "pauseAllowed", VOLUME_AND_CONTEXT | IN(CSI_CLASS_SNAPSHOT), set_pause_allowed },
+	{ "provisioning", VOLUME_AND_CONTEXT, set_provisioning },
 	{ "device", IN(CSI_CLASS_CONTEXT), set_device },
 	{ "type", IN(CSI_CLASS_SNAPSHOT), set_type },
 	{ "backupDir", IN(CSI_CLASS_SNAPSHOT), set_backup_dir },

@@ -234,6 +234,7 @@ static enum csi_code create(struct csi_call *call, struct request *q)
 				    .parameters = q->parameters,
 				    .mutable_parameters = q->mutable_parameters,
 				    .access_modes = q->modes,
+				    .thick = q->class.thick,
 				    .pause_allowed = q->class.pause_allowed };
 	struct backend_volume v = { .size_bytes = 0 };
 	struct err e = { 0 };

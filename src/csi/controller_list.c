@@ -150,7 +150,7 @@ enum csi_code csi_get_capacity(struct csi_call *call)
 						  csi__v1__get_capacity_response);
 	Google__Protobuf__Int64Value *largest = csi_new(call, Google__Protobuf__Int64Value,
 							google__protobuf__int64_value);
-	uint64_t available = 0, one = 0, header;
+	uint64_t available = 0, header;
 	struct csi_class class = { .encrypted = false };
 	struct csi_cap cap;
 	uint32_t modes;
@@ -167,11 +167,11 @@ enum csi_code csi_get_capacity(struct csi_call *call)
 	    (q->n_volume_capabilities &&
 	     csi_caps_parse(q->volume_capabilities, q->n_volume_capabilities, &cap, &modes, &e)))
 		return csi_ok(call, (ProtobufCMessage *)r);
-	if (backend_capacity(call->driver->backend, &available, &one, &e))
+	if (backend_capacity(call->driver->backend, class.thick, &available, &e))
 		return csi_fail_err(call, &e, "GetCapacity");
 	header = class.encrypted ? BACKEND_HEADER_BYTES : 0;
 	r->available_capacity = available > header ? (int64_t)(available - header) : 0;
-	largest->value = one > header ? (int64_t)(one - header) : 0;
+	largest->value = r->available_capacity;
 	return csi_ok(call, (ProtobufCMessage *)r);
 }
 

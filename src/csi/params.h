@@ -45,6 +45,7 @@ struct csi_class {
 	const char *label;	    /* borrowed; NULL = none */
 	bool high_entropy;	    /* pbkdfPolicy: random-key */
 	bool pause_allowed;
+	bool thick; /* provisioning */
 	const char *device; /* static volumes: an existing block device */
 	/* snapshot classes */
 	bool backup;

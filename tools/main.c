@@ -33,11 +33,24 @@ static void warn(void *arg, const char *sentence)
 	cli_warn("%s", sentence);
 }
 
+/* Whose texts and options ours are. Callers ask for a version at least (Longhorn for 2.1.0, to know
+ * how long a header is), and look for the flags. */
+#define CRYPTSETUP_VERSION "cryptsetup 2.8.0 flags: UDEV BLKID KEYRING KERNEL_CAPI"
+
+/* Callers take the first version in the line: cryptsetup's, whichever name they used. */
+static void print_version(const struct cli *c)
+{
+	if (!strcmp(c->program, "cryptsetup"))
+		printf("%s \n", CRYPTSETUP_VERSION);
+	else
+		printf("cryptvol (%s) version %s\n", CRYPTSETUP_VERSION, CRYPTVOL_VERSION);
+}
+
 /* Answers that need no verb to run. true: answered. */
 static bool answer(const struct cli *c)
 {
 	if (cli_set(c, OPT_VERSION))
-		printf("cryptvol %s\n", CRYPTVOL_VERSION);
+		print_version(c);
 	else if (cli_set(c, OPT_HELP))
 		cli_print_help(c);
 	else if (cli_set(c, OPT_USAGE))

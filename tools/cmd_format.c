@@ -47,6 +47,18 @@ static uint32_t key_bytes(const struct cli *c)
 	return !cipher || strstr(cipher, "xts") ? 64 : 32;
 }
 
+/* With the header elsewhere nothing lies before the data that could be aligned: the number is their
+ * offset, as in cryptsetup. */
+static void place_data(struct cli *c, struct luks_format *f)
+{
+	uint64_t align = c->opt[OPT_ALIGN_PAYLOAD].number * SECTOR_SIZE_BYTES;
+
+	f->data_offset_bytes = c->opt[OPT_OFFSET].number * SECTOR_SIZE_BYTES;
+	f->alignment_bytes = align;
+	if (cli_set(c, OPT_HEADER) && align)
+		f->data_offset_bytes = align;
+}
+
 static int fill(struct cli *c, struct volume_format *f)
 {
 	*f = (struct volume_format){
@@ -62,11 +74,10 @@ static int fill(struct cli *c, struct volume_format *f)
 			.uuid = cli_text(c, OPT_UUID),
 			.header_bytes = c->opt[OPT_LUKS2_METADATA_SIZE].number,
 			.keyslots_bytes = c->opt[OPT_LUKS2_KEYSLOTS_SIZE].number,
-			.data_offset_bytes = c->opt[OPT_OFFSET].number * SECTOR_SIZE_BYTES,
-			.alignment_bytes = c->opt[OPT_ALIGN_PAYLOAD].number * SECTOR_SIZE_BYTES,
 			.allow_null = cli_set(c, OPT_ALLOW_NULL_CIPHER),
 		},
 	};
+	place_data(c, &f->luks);
 	return cli_new_keyslot(c, cli_keyslot(c, OPT_KEY_SLOT), &f->luks.first);
 }
 

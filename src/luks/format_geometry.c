@@ -51,9 +51,10 @@ static int data_offset(const struct luks_format *f, uint64_t head_bytes, uint64_
 				       (ull)align);
 		at = round_up(head_bytes, align) + f->alignment_offset_bytes;
 	}
-	/* One that follows from the alignment need only be of whole sectors, as cryptsetup has it.
-	 */
-	unit = f->data_offset_bytes ? LUKS_BLOCK_BYTES : SECTOR_SIZE_BYTES;
+	/* One that follows from the alignment need only be of whole sectors, as cryptsetup has it:
+	 * with a detached header that is the alignment itself. */
+	unit = at == f->alignment_bytes || !f->data_offset_bytes ? SECTOR_SIZE_BYTES
+								 : LUKS_BLOCK_BYTES;
 	if (at % unit)
 		return err_set(e, -EINVAL, "Data offset is not multiple of %u bytes.", unit);
 	/* Of a detached header too, unless it is 0 (checklist 2.4). */

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Races: the driver under ThreadSanitizer on the host (tests/race), under helgrind in the guest (tests/csi/helgrind.sh).
+# Races: the driver under ThreadSanitizer on the host (tests/race), under helgrind in the guest (tests/csi/helgrind.sh). Two commands at one
+# header (tests/race/two_names.sh, and tests/loopdev/two_names.sh in the guest).
 
 RACE_BIN := $(O)/tsan-csi/cryptvol-csi
-HOST_TESTS_EXTRA += tests/race/tsan.sh
+HOST_TESTS_EXTRA += tests/race/tsan.sh tests/race/two_names.sh
 RACE_PRELOAD := $(O)/race/preload.so
 CHECK_BINARIES += $(RACE_BIN) $(RACE_PRELOAD)
 check-host: $(RACE_BIN) $(RACE_PRELOAD)

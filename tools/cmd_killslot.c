@@ -58,6 +58,12 @@ static int kill_slot(struct cli *c, struct kill_job *job)
 	/* cryptsetup does without the passphrase where its standard input is empty. */
 	if (r != -ENODATA || (src.file && strcmp(src.file, "-") != 0))
 		return r;
+	if (job->last)
+		return err_set(
+			&c->err, r,
+			"Keyslot %d is the last one, and nothing proves that it is meant: its "
+			"passphrase or --batch-mode does.",
+			job->slot);
 	cli_report(c, r);
 	return try_kill(c, NULL, job);
 }

@@ -65,6 +65,25 @@ int block_refresh_size(struct block_device *d, struct err *e);
  * the device is gone. */
 int block_count_holders(uint32_t major, uint32_t minor, unsigned int *ret, struct err *e);
 
+/** Devices and files that have bytes of a device in common with it. */
+struct block_others {
+	struct block_number {
+		uint32_t major, minor;
+	} * devices;
+	size_t n_devices;
+	int *files; /* open for writing where that is allowed */
+	size_t n_files;
+};
+/**
+ * block_find_others - by what other names the bytes of @fd (device or file) can be reached: down to
+ * a partition's disk, the devices below a mapping and a loop device's file; and, where @all, up
+ * from each of these to partitions, mappings and loop devices. What stands above or below
+ * encryption has other bytes. A file that can't be reached by its name from here is left out, its
+ * loop devices aren't. Without sysfs there are no others.
+ */
+int block_find_others(int fd, bool all, struct block_others *ret, struct err *e);
+void block_others_free(struct block_others *o);
+
 /** block_path_of - "/dev/..." of a device number (sysfs), and for a loop device the file behind it
  * ("" = none). -ENODEV: the device is gone. */
 int block_path_of(uint32_t major, uint32_t minor, char *ret_path, size_t cap, char *ret_loop_file,

@@ -205,13 +205,26 @@ uint32_t luks_volume_key_bytes(const struct luks_header *h);
  * offset)? -EMEDIUMTYPE if not. */
 int luks_probe(int fd, unsigned int *ret_version, struct err *e);
 
+/** Other names of a header: devices and files with the same bytes. Both arrays are malloc'ed. */
+struct luks_others {
+	struct luks_device {
+		uint32_t major, minor;
+	} * devices;
+	size_t n_devices;
+	int *files; /* open, to be closed */
+	size_t n_files;
+};
+void luks_others_free(struct luks_others *o);
+
 /** What a load may do, and whom it asks. Zeroed = read only, locked as usual. */
 struct luks_io {
 	int fd;	       /* of the metadata device or file; O_RDWR if anything is to be written */
 	bool writable; /* fd is O_RDWR */
 	bool no_locks; /* --disable-locks: no metadata lock, and so no automatic recovery */
-	bool direct;   /* read around the page cache (O_DIRECT descriptor) */
 	uint64_t size_bytes; /* of the device as luks_load shall take it; 0: it asks */
+	/* The other names of what @fd is, to be locked with it; those below it only where @all is
+	 * false. NULL: @fd's own name is the only one that is locked. */
+	int (*find_others)(int fd, bool all, struct luks_others *ret, struct err *e);
 	/* Is a foreign signature on this device (LUKS itself left out)? 0 = none, -EUCLEAN = yes or
 	 * ambiguous, else an error. */
 	int (*check_foreign)(int fd, struct err *e);
@@ -306,9 +319,27 @@ int luks_unlock_keyslot(const struct luks_io *io, const struct luks_header *h,
 int luks_verify_key(const struct luks_header *h, const struct secret *key, int segment,
 		    int *ret_digest, struct err *e);
 
-/* ---- writing. Each verb takes the exclusive lock, compares the sequence number (-ESTALE), and
- * follows docs/FORMAT.md "Order of writes". On success *h is the new state; on failure *h and the
- * disk's openable state are as they were. ---- */
+/*
+ * ---- writing. Each verb takes the exclusive lock, reads the header again, and makes its change in
+ * what it finds there, which may be newer than *h: a change by someone else meanwhile isn't lost.
+ * -ESTALE where the two can't both be: another volume stands there, or the keyslot that is meant is
+ * another one by now. Writes follow docs/FORMAT.md "Order of writes".
+ *
+ * On success *h is the new state. On failure *h is what counts on disk as far as that is known:
+ * - as it was, and its sequence number with it: nothing of the change counts. Areas of no keyslot
+ *   may have been written to, and of a keyslot that was to be killed its area may be wiped.
+ * - h->seqid has grown: the change is made, and something behind it failed (the second copy, or old
+ *   key material could not be wiped); the sentence says what. luks_made tells the two apart.
+ * - Where the first copy failed and could not be made anew either, it isn't known; the sentence
+ * says so, and *h is as it was.
+ * ---- */
+
+/** luks_made - did a verb that failed make its change all the same? @before: h->seqid before the
+ * call. */
+static inline bool luks_made(const struct luks_header *h, uint64_t before)
+{
+	return h->seqid != before;
+}
 
 struct luks_new_keyslot {
 	int keyslot; /* LUKS_ANY = first free */
@@ -350,6 +381,9 @@ struct luks_format {
 	 * ready to be written. NULL = there is nothing. */
 	int (*clear)(void *arg, struct err *e);
 	void *clear_arg;
+	/* Under the lock, before anything is written: may it be, still? Given clear_arg; NULL =
+	 * yes. */
+	int (*still_idle)(void *arg, struct err *e);
 };
 /**
  * luks_format - write a new header with its first keyslot. Whatever can be refused is refused, and
@@ -374,9 +408,14 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
 			int old, const struct luks_new_keyslot *n, const struct secret *key,
 			bool force, int *ret_keyslot, struct err *e);
 /** luks_kill_keyslot - wipe the area, then the metadata. @allow_last: the last keyslot of the
- * volume key too (else -EBUSY). */
+ * volume key too (else -EBUSY). -ESTALE: it has become the last one since *h was read, or is
+ * another keyslot by now. */
 int luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, int keyslot, bool allow_last,
 		      struct err *e);
+/** luks_kill_other - the same, where keyslot @proof was opened and has to stay (-ESTALE: it is
+ * gone, or another one by now). */
+int luks_kill_other(const struct luks_io *io, struct luks_header *h, int keyslot, int proof,
+		    bool allow_last, struct err *e);
 /** luks_finish_kills - kill the keyslots that are listed but wiped, as a kill that was cut short
  * leaves them; never the last one of the volume key. *ret_n: how many (0: nothing was written). */
 int luks_finish_kills(const struct luks_io *io, struct luks_header *h, size_t *ret_n,
@@ -394,12 +433,25 @@ int luks_set_flags(const struct luks_io *io, struct luks_header *h, uint32_t fla
 
 /* ---- the metadata lock (checklist; cryptsetup's own, so both may run at once) ---- */
 
+/** One lock: a file below /run/cryptsetup, or the image itself. */
 struct luks_lock {
 	int fd;
-	bool file; /* the image itself is locked */
+	bool file;  /* the image itself is locked */
+	bool close; /* fd is ours */
 	char path[64];
 };
-/** luks_lock_take - flock on /run/cryptsetup/L_<major>:<minor>, or the image file; @exclusive for
- * writers. Waits. */
-int luks_lock_take(int fd, bool exclusive, struct luks_lock *ret, struct err *e);
-void luks_lock_release(struct luks_lock *l);
+/** The locks of all names of one header. */
+struct luks_locks {
+	struct luks_lock *lock;
+	size_t n;
+};
+/**
+ * luks_locks_take - flock on /run/cryptsetup/L_<major>:<minor> of a block device, or on the image
+ * file. @exclusive, for writers, takes those of all other names too (io->find_others), a reader
+ * those of the devices below. In one order (devices by number, then files by device and inode), so
+ * that two can't wait for each other. Waits. What a device of this name had in the page cache is
+ * dropped, since another name may have been written through. -EBUSY: the names keep changing.
+ */
+int luks_locks_take(const struct luks_io *io, bool exclusive, struct luks_locks *ret,
+		    struct err *e);
+void luks_locks_release(const struct luks_io *io, struct luks_locks *l);

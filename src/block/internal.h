@@ -28,3 +28,17 @@ void block_read_topology(struct block_device *d, const struct stat *st);
 
 /** block_sysfs_path - "/sys/dev/block/M:m/<leaf>". */
 void block_sysfs_path(uint32_t major, uint32_t minor, const char *leaf, char *buf, size_t cap);
+
+/** A loop device that is attached, as LOOP_GET_STATUS64 and sysfs have it. */
+struct block_loop {
+	uint32_t major, minor;
+	uint64_t file_device, file_inode; /* of what lies behind it */
+	uint64_t offset_bytes, limit_bytes;
+	char path[32];
+};
+/** block_loop_query - loop device @name ("loop3"). -ENXIO: nothing is attached. */
+int block_loop_query(const char *name, struct block_loop *ret);
+/** block_loop_list - all that are attached, malloc'ed. Without sysfs: none. */
+int block_loop_list(struct block_loop **ret, size_t *ret_n, struct err *e);
+/** block_loop_over - does @l stand over the file or device node @st? */
+bool block_loop_over(const struct block_loop *l, const struct stat *st);

@@ -1,37 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-// A change of the header: exclusive lock, nobody was faster, edit a copy, commit or drop it.
+// A change of the header: exclusive lock, what is on disk by now, edit a copy of that, commit or
+// drop it.
 #include "header.h"
 #include "write.h"
 
-/* The header on disk must be the one that the caller has read: same number, both copies in order.
- */
-static int check_on_disk(const struct luks_io *io, const struct luks_header *h, struct err *e)
+/* Both copies are in order: a change begins with two good copies of one state. */
+static int check_pair(const struct header_pair *p, struct err *e)
 {
-	struct header_source src = { .fd = io->fd };
+	if (p->use < 0)
+		return luks_pair_error(p, e);
+	if (p->conflict)
+		return err_set(e, -EUCLEAN,
+			       "the two header copies have the same sequence number and different "
+			       "content: repair it first");
+	if (p->rewrite >= 0)
+		return err_set(e, -EUCLEAN, "one copy of the header is damaged: repair it first");
+	return 0;
+}
+
+static bool same_digest(const struct luks_header *a, const struct luks_header *b)
+{
+	char x[65] = "", y[65] = "";
+
+	(void)luks_fingerprint(a, x, NULL); /* none: "" */
+	(void)luks_fingerprint(b, y, NULL);
+	return !strcmp(x, y);
+}
+
+/* Of one volume: the same key opens it, and its metadata have the same size. */
+static int check_same_volume(const struct luks_header *old, const struct luks_header *now,
+			     struct err *e)
+{
+	if (now->seqid < old->seqid)
+		return err_set(e, -ESTALE,
+			       "the header was replaced by an older one meanwhile: its sequence "
+			       "number is %llu, not %llu",
+			       (unsigned long long)now->seqid, (unsigned long long)old->seqid);
+	if (now->header_bytes != old->header_bytes || now->keyslots_bytes != old->keyslots_bytes ||
+	    !same_digest(old, now))
+		return err_set(e, -ESTALE,
+			       "the header was replaced by another volume's meanwhile; nothing of "
+			       "it is changed");
+	if (now->seqid != old->seqid)
+		log_debug("the header was changed by someone else: its sequence number is %llu, "
+			  "not %llu",
+			  (unsigned long long)now->seqid, (unsigned long long)old->seqid);
+	return luks_check_usable(now, e);
+}
+
+/* What stands on disk now, for *ret. */
+static int read_again(const struct luks_io *io, const struct luks_header *h,
+		      struct luks_header **ret, struct err *e)
+{
+	_cleanup_luks_ struct luks_header *now = NULL;
+	struct luks_io ask = *io;
 	struct header_pair pair;
 	int r;
 
-	r = io_size(io->fd, &src.device_bytes, e);
-	if (!r)
-		r = luks_pair_read(&src, &pair, e);
+	ask.size_bytes = 0; /* a header file may have grown */
+	r = luks_pair_read_fresh(&ask, NULL, &pair, e);
 	if (r)
 		return r;
-	if (pair.use < 0)
-		r = luks_pair_error(&pair, e);
-	else if (pair.copy[pair.use].seqid != h->seqid)
-		r = err_set(e, -ESTALE,
-			    "the header was changed by someone else: its sequence number is %llu, "
-			    "not %llu",
-			    (unsigned long long)pair.copy[pair.use].seqid,
-			    (unsigned long long)h->seqid);
-	else if (pair.conflict)
-		r = err_set(e, -EUCLEAN,
-			    "the two header copies have the same sequence number and different "
-			    "content: repair it first");
-	else if (pair.rewrite >= 0)
-		r = err_set(e, -EUCLEAN, "one copy of the header is damaged: repair it first");
+	r = check_pair(&pair, e);
+	if (!r)
+		now = luks_pair_take(&pair);
 	luks_pair_free(&pair);
-	return r;
+	if (!r)
+		r = check_same_volume(h, now, e);
+	if (r)
+		return r;
+	*ret = now;
+	now = NULL;
+	return 0;
 }
 
 int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
@@ -45,20 +85,36 @@ int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
 	r = luks_check_usable(h, e);
 	if (r)
 		return r;
-	if (!io->no_locks) {
-		r = luks_lock_take(io->fd, true, &c.lock, e);
-		if (r)
-			return r;
-		c.locked = true;
-	}
-	r = check_on_disk(io, h, e);
-	if (!r)
-		r = luks_header_clone(h, &c.next, e);
+	r = luks_locks_take(io, true, &c.locks, e);
+	if (r)
+		return r;
+	c.locked = true;
+	c.io = io;
+	r = read_again(io, h, &c.next, e);
 	if (r) {
 		luks_change_end(&c, NULL);
 		return r;
 	}
 	*ret = c;
+	return 0;
+}
+
+int luks_change_keeps(const struct luks_change *c, const struct luks_header *h, int id,
+		      struct err *e)
+{
+	const struct luks_keyslot *was = luks_find_keyslot(h, id);
+	const struct luks_keyslot *now = luks_find_keyslot(c->next, id);
+
+	if (was && !now)
+		return err_set(
+			e, -ESTALE,
+			"keyslot %d was removed by someone else meanwhile; nothing is changed", id);
+	if (!was || was->area_offset_bytes != now->area_offset_bytes ||
+	    was->area_size_bytes != now->area_size_bytes || was->salt_len != now->salt_len ||
+	    memcmp(was->salt, now->salt, was->salt_len) != 0 || was->type != now->type)
+		return err_set(
+			e, -ESTALE,
+			"keyslot %d was changed by someone else meanwhile; nothing is changed", id);
 	return 0;
 }
 
@@ -95,6 +151,6 @@ void luks_change_end(struct luks_change *c, struct luks_header *h)
 	luks_free(c->next);
 	c->next = NULL;
 	if (c->locked)
-		luks_lock_release(&c->lock);
+		luks_locks_release(c->io, &c->locks);
 	c->locked = false;
 }

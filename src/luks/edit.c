@@ -92,6 +92,10 @@ int luks_set_priority(const struct luks_io *io, struct luks_header *h, int keysl
 	r = begin(io, h, &c, e);
 	if (r)
 		return r;
+	if (!luks_find_keyslot(c.next, keyslot)) {
+		luks_change_end(&c, NULL);
+		return err_set(e, -ENOENT, "Keyslot %d is not active.", keyslot);
+	}
 	for (size_t i = 0; i < c.next->n_keyslots; i++) {
 		if (c.next->keyslots[i].id != (unsigned int)keyslot)
 			continue;

@@ -310,18 +310,18 @@ static int write_plan(const struct luks_io *io, const struct luks_format *f, str
 int luks_format(const struct luks_io *io, struct crypto_kdf *kdf, const struct luks_format *f,
 		struct luks_header **ret, struct err *e)
 {
-	struct luks_lock lock = { .fd = -1 };
+	struct luks_locks locks;
 	struct plan p = { 0 };
 	bool grow = false;
 	int r;
 
 	r = plan_all(io, f, kdf, &p, &grow, e);
-	if (!r && !io->no_locks)
-		r = luks_lock_take(io->fd, true, &lock, e);
+	if (!r)
+		r = luks_locks_take(io, true, &locks, e);
 	if (!r) {
-		r = write_plan(io, f, &p, grow, e);
-		if (!io->no_locks)
-			luks_lock_release(&lock);
+		r = f->still_idle ? f->still_idle(f->clear_arg, e) : 0;
+		r = r ?: write_plan(io, f, &p, grow, e);
+		luks_locks_release(io, &locks);
 	}
 	if (!r) {
 		*ret = p.h;

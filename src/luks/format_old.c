@@ -44,7 +44,7 @@ static void guess_live(const unsigned char *primary, struct luks_old *old)
  */
 static void find_live(const struct luks_io *io, const unsigned char *primary, struct luks_old *old)
 {
-	const struct luks_io quiet = { .fd = io->fd, .no_locks = true, .direct = io->direct };
+	const struct luks_io quiet = { .fd = io->fd, .no_locks = true };
 	_cleanup_luks_ struct luks_header *h = NULL;
 
 	if (luks_load(&quiet, &h, NULL)) {

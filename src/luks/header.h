@@ -108,6 +108,10 @@ struct header_pair {
 	bool newer;	 /* the copy to be rewritten has a good checksum and a higher number */
 };
 int luks_pair_read(const struct header_source *src, struct header_pair *ret, struct err *e);
+/** luks_pair_read_fresh - what is on the device, whatever its page cache says. *ret_bytes (may be
+ * NULL): of the device. */
+int luks_pair_read_fresh(const struct luks_io *io, uint64_t *ret_bytes, struct header_pair *ret,
+			 struct err *e);
 void luks_pair_free(struct header_pair *p);
 /** luks_pair_error - the error where no copy is usable. */
 int luks_pair_error(const struct header_pair *p, struct err *e);

@@ -40,15 +40,12 @@ static int finish(struct header_pair *p, uint64_t device_bytes, struct luks_head
 static int load_locked(const struct luks_io *io, bool exclusive, struct luks_header **ret,
 		       bool *ret_again, struct err *e)
 {
-	struct header_source src = { .fd = io->fd, .device_bytes = io->size_bytes };
 	struct header_pair pair;
-	int r = 0;
+	uint64_t device_bytes;
+	int r;
 
 	*ret_again = false;
-	if (!src.device_bytes)
-		r = io_size(io->fd, &src.device_bytes, e);
-	if (!r)
-		r = luks_pair_read(&src, &pair, e);
+	r = luks_pair_read_fresh(io, &device_bytes, &pair, e);
 	if (r)
 		return r;
 	if (may_recover(io, &pair)) {
@@ -58,7 +55,7 @@ static int load_locked(const struct luks_io *io, bool exclusive, struct luks_hea
 			*ret_again = true;
 	}
 	if (!r && !*ret_again)
-		r = finish(&pair, src.device_bytes, ret, e);
+		r = finish(&pair, device_bytes, ret, e);
 	luks_pair_free(&pair);
 	return r;
 }
@@ -69,16 +66,13 @@ int luks_load(const struct luks_io *io, struct luks_header **ret, struct err *e)
 	int r;
 
 	do {
-		struct luks_lock lock;
+		struct luks_locks locks;
 
-		if (!io->no_locks) {
-			r = luks_lock_take(io->fd, exclusive, &lock, e);
-			if (r)
-				return r;
-		}
+		r = luks_locks_take(io, exclusive, &locks, e);
+		if (r)
+			return r;
 		r = load_locked(io, exclusive, ret, &again, e);
-		if (!io->no_locks)
-			luks_lock_release(&lock);
+		luks_locks_release(io, &locks);
 		exclusive = true;
 	} while (!r && again);
 	return r;
@@ -120,26 +114,20 @@ static int repair_pair(int fd, struct header_pair *p, struct err *e)
 
 int luks_repair(const struct luks_io *io, struct err *e)
 {
-	struct header_source src = { .fd = io->fd };
 	struct header_pair pair;
-	struct luks_lock lock;
+	struct luks_locks locks;
 	int r;
 
 	if (!io->writable)
 		return err_set(e, -EROFS, "the device was opened for reading only");
-	if (!io->no_locks) {
-		r = luks_lock_take(io->fd, true, &lock, e);
-		if (r)
-			return r;
-	}
-	r = io_size(io->fd, &src.device_bytes, e);
-	if (!r)
-		r = luks_pair_read(&src, &pair, e);
+	r = luks_locks_take(io, true, &locks, e);
+	if (r)
+		return r;
+	r = luks_pair_read_fresh(io, NULL, &pair, e);
 	if (!r) {
 		r = repair_pair(io->fd, &pair, e);
 		luks_pair_free(&pair);
 	}
-	if (!io->no_locks)
-		luks_lock_release(&lock);
+	luks_locks_release(io, &locks);
 	return r;
 }

@@ -2,6 +2,10 @@
 // Two copies: which one counts, and what becomes of the other (checklist 2.2 and 2.11).
 #include "header.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
 /* The first secondary copy that passes its checksum; else the first that looked like one. */
 static int scan_secondary(const struct header_source *src, struct header_copy *ret, struct err *e)
 {
@@ -82,6 +86,56 @@ int luks_pair_read(const struct header_source *src, struct header_pair *ret, str
 	choose(&p);
 	*ret = p;
 	return 0;
+}
+
+/*
+ * A block device that is in use keeps its page cache, which knows nothing of writes that went by
+ * another name of the same bytes: the image file below a loop device, a dm-linear's leg, another
+ * host. Pages that somebody works with stay even where the rest of the cache is dropped, so that it
+ * is read around. The pages of a file are those of all names in the kernel.
+ */
+static int open_direct(int fd)
+{
+	struct stat st;
+	char path[64];
+
+	if (fstat(fd, &st) || !S_ISBLK(st.st_mode))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
+}
+
+/* Neither copy was refused for the way in which it was read. */
+static bool direct_worked(const struct header_pair *p)
+{
+	for (int i = COPY_PRIMARY; i <= COPY_SECONDARY; i++)
+		if (p->copy[i].state == COPY_UNREADABLE && p->copy[i].code == -EINVAL)
+			return false;
+	return true;
+}
+
+int luks_pair_read_fresh(const struct luks_io *io, uint64_t *ret_bytes, struct header_pair *ret,
+			 struct err *e)
+{
+	struct header_source src = { .fd = io->fd, .device_bytes = io->size_bytes };
+	_cleanup_close_ int direct = open_direct(io->fd);
+	int r = 0;
+
+	if (!src.device_bytes)
+		r = io_size(io->fd, &src.device_bytes, e);
+	if (r)
+		return r;
+	if (ret_bytes)
+		*ret_bytes = src.device_bytes;
+	if (direct >= 0) {
+		src.fd = direct;
+		r = luks_pair_read(&src, ret, e);
+		if (r || direct_worked(ret))
+			return r;
+		luks_pair_free(ret);
+	}
+	src.fd = io->fd;
+	return luks_pair_read(&src, ret, e);
 }
 
 void luks_pair_free(struct header_pair *p)

@@ -10,12 +10,14 @@
 /* ---- a change of the header, from lock to flush ---- */
 
 /**
- * luks_change - begin: take the exclusive lock (unless io->no_locks), check that the copy on disk
- * still has h's sequence number (-ESTALE), deep-copy @h into *ret_next. The caller edits *ret_next,
- * then luks_change_write, then luks_change_end.
+ * luks_change - begin: take the exclusive lock (unless io->no_locks), and read the header again
+ * into ret->next: of the same volume, but it may be newer than @h (-ESTALE: another volume's, or an
+ * older one). The caller checks again there what it rests on, edits it, then luks_change_write,
+ * then luks_change_end.
  */
 struct luks_change {
-	struct luks_lock lock;
+	const struct luks_io *io;
+	struct luks_locks locks;
 	bool locked;
 	bool made;		  /* the new header is the one that counts on disk */
 	struct luks_header *next; /* to be edited; becomes *h once it is made */
@@ -28,6 +30,10 @@ int luks_change_write(const struct luks_io *io, struct luks_change *c, struct er
 /** luks_change_end - release the lock. A change that is made is *h from now on, even if something
  * failed behind it; else it is dropped. */
 void luks_change_end(struct luks_change *c, struct luks_header *h);
+/** luks_change_keeps - is keyslot @id of @h the same one in @c->next? -ESTALE says what became of
+ * it. */
+int luks_change_keeps(const struct luks_change *c, const struct luks_header *h, int id,
+		      struct err *e);
 
 /* ---- header and metadata ---- */
 
@@ -62,8 +68,13 @@ int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct 
  */
 int luks_header_write(const struct luks_io *io, struct luks_header *h, bool whole, struct err *e);
 
-/** luks_lock_take_name - luks_lock_take's way for block devices: file @name in @dir, which is made
- * where its parent exists. */
+/** luks_lock_take_device / luks_lock_take_file - one lock, for luks_locks_take. Waits. */
+int luks_lock_take_device(uint32_t major, uint32_t minor, bool exclusive, struct luks_lock *ret,
+			  struct err *e);
+int luks_lock_take_file(int fd, bool exclusive, struct luks_lock *ret, struct err *e);
+void luks_lock_release(struct luks_lock *l);
+/** luks_lock_take_name - luks_lock_take_device's way: file @name in @dir, which is made where its
+ * parent exists. */
 int luks_lock_take_name(const char *dir, const char *name, bool exclusive, struct luks_lock *ret,
 			struct err *e);
 

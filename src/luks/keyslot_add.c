@@ -82,7 +82,11 @@ int luks_add_keyslot(const struct luks_io *io, struct luks_header *h, struct cry
 		r = luks_change_begin(io, h, &c, e);
 	if (r)
 		return r;
-	r = write_added(io, &c, &m, n->keyslot, digest, &new_digest, &id, e);
+	/* Digests may have come and gone meanwhile: an unbound key's that had this number. */
+	if (!n->unbound)
+		r = luks_verify_key(c.next, key, LUKS_ANY, &digest, e);
+	if (!r)
+		r = write_added(io, &c, &m, n->keyslot, digest, &new_digest, &id, e);
 	luks_change_end(&c, h);
 	if (!r)
 		*ret_keyslot = (int)id;
@@ -202,7 +206,11 @@ int luks_change_keyslot(const struct luks_io *io, struct luks_header *h, struct 
 		r = luks_change_begin(io, h, &c, e);
 	if (r)
 		return r;
-	r = write_changed(io, &c, old, &m, id, force, e);
+	r = luks_change_keeps(&c, h, old, e);
+	if (!r) /* the number and the place may be another's by now */
+		r = changed_number(c.next, old, n->keyslot, &id, e);
+	if (!r)
+		r = write_changed(io, &c, old, &m, id, force, e);
 	luks_change_end(&c, h);
 	if (!r)
 		*ret_keyslot = (int)id;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The metadata lock, the same as cryptsetup's: flock(2) on /run/cryptsetup/L_<major>:<minor> of a
+// One metadata lock, the same as cryptsetup's: flock(2) on /run/cryptsetup/L_<major>:<minor> of a
 // block device, or on the image file itself.
 #include "internal.h"
 
@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #define LOCK_DIR "/run/cryptsetup"
 
@@ -80,41 +79,35 @@ int luks_lock_take_name(const char *dir, const char *name, bool exclusive, struc
 	return 0;
 }
 
-int luks_lock_take(int fd, bool exclusive, struct luks_lock *ret, struct err *e)
+int luks_lock_take_device(uint32_t major, uint32_t minor, bool exclusive, struct luks_lock *ret,
+			  struct err *e)
 {
-	struct luks_lock l = { .fd = fd, .file = true };
-	struct stat st;
 	char name[32];
-	int r;
 
-	if (fstat(fd, &st))
-		return err_sys(e, -errno, "the device can't be examined");
-	if (S_ISBLK(st.st_mode)) {
-		snprintf(name, sizeof(name), "L_%u:%u", major(st.st_rdev), minor(st.st_rdev));
-		return luks_lock_take_name(LOCK_DIR, name, exclusive, ret, e);
-	}
-	r = lock_wait(fd, exclusive, e);
-	if (r)
-		return r;
-	*ret = l;
-	return 0;
+	snprintf(name, sizeof(name), "L_%u:%u", major, minor);
+	return luks_lock_take_name(LOCK_DIR, name, exclusive, ret, e);
+}
+
+int luks_lock_take_file(int fd, bool exclusive, struct luks_lock *ret, struct err *e)
+{
+	int r = lock_wait(fd, exclusive, e);
+
+	if (!r)
+		*ret = (struct luks_lock){ .fd = fd, .file = true };
+	return r;
 }
 
 void luks_lock_release(struct luks_lock *l)
 {
 	struct stat st, path;
 
-	if (l->file) {
-		(void)flock(l->fd, LOCK_UN);
-		l->fd = -1;
-		return;
-	}
 	/* The last one removes the file; a taker that waits for it sees the inode change. */
-	if (!flock(l->fd, LOCK_EX | LOCK_NB) && !fstat(l->fd, &st) && !stat(l->path, &path) &&
-	    st.st_ino == path.st_ino && st.st_dev == path.st_dev)
+	if (!l->file && !flock(l->fd, LOCK_EX | LOCK_NB) && !fstat(l->fd, &st) &&
+	    !stat(l->path, &path) && st.st_ino == path.st_ino && st.st_dev == path.st_dev)
 		(void)unlink(l->path);
 	/* A child that was forked meanwhile shares the lock: closing alone wouldn't end it. */
 	(void)flock(l->fd, LOCK_UN);
-	close(l->fd);
+	if (!l->file || l->close)
+		close(l->fd);
 	l->fd = -1;
 }

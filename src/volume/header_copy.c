@@ -74,8 +74,7 @@ int volume_backup_header(const struct volume_env *env, const struct volume_where
 			 const char *file, const struct volume_check *check, struct err *e)
 {
 	struct volume_metadata m;
-	struct luks_lock lock = { .fd = -1 };
-	bool locked = false;
+	struct luks_locks locks;
 	int r;
 
 	r = volume_open_metadata(env, w, VOLUME_READ, &m, e);
@@ -83,13 +82,12 @@ int volume_backup_header(const struct volume_env *env, const struct volume_where
 		return r;
 	if (m.header->version != 2)
 		r = luks_check_usable(m.header, e);
-	if (!r && !env->no_locks) {
-		r = luks_lock_take(m.io.fd, false, &lock, e);
-		locked = !r;
+	if (!r)
+		r = luks_locks_take(&m.io, false, &locks, e);
+	if (!r) {
+		r = write_backup(&m, file, check, e);
+		luks_locks_release(&m.io, &locks);
 	}
-	r = r ?: write_backup(&m, file, check, e);
-	if (locked)
-		luks_lock_release(&lock);
 	volume_close_metadata(&m);
 	return r;
 }
@@ -215,17 +213,14 @@ static int restore_locked(const struct volume_env *env, struct block_device *dev
 			  const struct luks_header *new, const char *region, struct err *e)
 {
 	struct luks_io io = volume_io_of(env, dev);
-	struct luks_lock lock = { .fd = -1 };
+	struct luks_locks locks;
 	int r;
 
-	if (!env->no_locks) {
-		r = luks_lock_take(io.fd, true, &lock, e);
-		if (r)
-			return r;
-	}
+	r = luks_locks_take(&io, true, &locks, e);
+	if (r)
+		return r;
 	r = compare_and_write(&io, dev, new, region, e);
-	if (!env->no_locks)
-		luks_lock_release(&lock);
+	luks_locks_release(&io, &locks);
 	return r;
 }
 

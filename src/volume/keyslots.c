@@ -2,6 +2,8 @@
 // Keyslots of a header: add, change, remove, kill, erase. The header is read once for each verb.
 #include "internal.h"
 
+#define FINISH_TRIES 8
+
 int volume_add_key(const struct volume_env *env, const struct volume_where *w,
 		   const struct volume_key *k, const struct luks_new_keyslot *n, int *ret_keyslot,
 		   struct err *e)
@@ -75,9 +77,10 @@ int volume_remove_key(const struct volume_env *env, const struct volume_where *w
 	return r;
 }
 
-/* Does @k open the volume without @dying? Its own keyslot proves nothing about what stays. */
+/* Does @k open the volume without @dying? Its own keyslot proves nothing about what stays. *ret:
+ * the keyslot that proves it; LUKS_ANY: the volume key itself. */
 static int opens_without(const struct volume_env *env, const struct volume_metadata *m,
-			 const struct volume_key *k, int dying, struct err *e)
+			 const struct volume_key *k, int dying, int *ret, struct err *e)
 {
 	const struct volume_unlock_how how = { 0 };
 	struct volume_unlocked u = { 0 };
@@ -89,6 +92,7 @@ static int opens_without(const struct volume_env *env, const struct volume_metad
 			return err_set(e, -EINVAL,
 				       "the passphrase has to open another keyslot than %d", dying);
 		r = volume_unlock(env, &m->io, m->header, k, &how, &u, e);
+		*ret = u.keyslot;
 		volume_unlocked_free(&u);
 		return r;
 	}
@@ -98,6 +102,7 @@ static int opens_without(const struct volume_env *env, const struct volume_metad
 		if (one.keyslot == dying || m->header->keyslots[i].type != LUKS_KEYSLOT_LUKS2)
 			continue;
 		r = volume_unlock(env, &m->io, m->header, &one, &how, &u, e);
+		*ret = one.keyslot;
 		volume_unlocked_free(&u);
 	}
 	return r;
@@ -107,7 +112,7 @@ int volume_kill_slot(const struct volume_env *env, const struct volume_where *w,
 		     const struct volume_key *k, int keyslot, bool allow_last, struct err *e)
 {
 	struct volume_metadata m;
-	int r;
+	int proof = LUKS_ANY, r;
 
 	r = volume_open_metadata(env, w, VOLUME_WRITE, &m, e);
 	if (r)
@@ -115,14 +120,14 @@ int volume_kill_slot(const struct volume_env *env, const struct volume_where *w,
 	if (!luks_find_keyslot(m.header, keyslot)) /* words that scripts look for */
 		r = err_set(e, -ENOENT, "Keyslot %d is not active.", keyslot);
 	if (!r && k)
-		r = opens_without(env, &m, k, keyslot, e);
+		r = opens_without(env, &m, k, keyslot, &proof, e);
 	if (!r)
-		r = luks_kill_keyslot(&m.io, m.header, keyslot, allow_last, e);
+		r = luks_kill_other(&m.io, m.header, keyslot, proof, allow_last, e);
 	volume_close_metadata(&m);
 	return r;
 }
 
-int volume_finish_kills(const struct volume_env *env, const struct volume_where *w, size_t *ret_n,
+static int finish_kills(const struct volume_env *env, const struct volume_where *w, size_t *ret_n,
 			struct err *e)
 {
 	struct volume_metadata m;
@@ -133,6 +138,25 @@ int volume_finish_kills(const struct volume_env *env, const struct volume_where 
 		return r;
 	r = luks_finish_kills(&m.io, m.header, ret_n, e);
 	volume_close_metadata(&m);
+	return r;
+}
+
+int volume_finish_kills(const struct volume_env *env, const struct volume_where *w, size_t *ret_n,
+			struct err *e)
+{
+	size_t n;
+	int r = -ESTALE;
+
+	*ret_n = 0;
+	/* Somebody else may finish the same kills, or use a keyslot anew: what is left is looked
+	 * for again. */
+	for (int i = 0; i < FINISH_TRIES && r == -ESTALE; i++) {
+		n = 0;
+		r = finish_kills(env, w, &n, e);
+		*ret_n += n;
+	}
+	if (!r)
+		err_clear(e);
 	return r;
 }
 

@@ -4,11 +4,6 @@
 
 #include <cryptvol/fs.h>
 
-#include <fcntl.h>
-
-/* Both header copies and the keyslots area at their largest. */
-#define METADATA_MAX_BYTES (2ll * LUKS_HEADER_MAX_BYTES + LUKS_KEYSLOTS_AREA_MAX_BYTES)
-
 /* Does something else than LUKS stand here? Recovery must not write over it. */
 static int check_foreign(int fd, struct err *e)
 {
@@ -24,6 +19,34 @@ static int check_foreign(int fd, struct err *e)
 	return found.ambiguous ? err_set(e, -EUCLEAN, "the device's content is ambiguous") : 0;
 }
 
+/* What block finds, for luks: neither room knows the other. */
+static int find_others(int fd, bool all, struct luks_others *ret, struct err *e)
+{
+	struct block_others found;
+	int r;
+
+	r = block_find_others(fd, all, &found, e);
+	if (r)
+		return r;
+	*ret = (struct luks_others){
+		.devices = calloc(found.n_devices, sizeof(*ret->devices)),
+		.n_devices = found.n_devices,
+		.files = found.files, /* with what it points to */
+		.n_files = found.n_files,
+	};
+	found.files = NULL;
+	found.n_files = 0;
+	for (size_t i = 0; ret->devices && i < found.n_devices; i++)
+		ret->devices[i] = (struct luks_device){ found.devices[i].major,
+							found.devices[i].minor };
+	if (!ret->devices && found.n_devices) {
+		r = err_set(e, -ENOMEM, "no memory for the metadata locks");
+		luks_others_free(ret);
+	}
+	block_others_free(&found);
+	return r;
+}
+
 struct luks_io volume_io_of(const struct volume_env *env, const struct block_device *d)
 {
 	return (struct luks_io){
@@ -33,6 +56,7 @@ struct luks_io volume_io_of(const struct volume_env *env, const struct block_dev
 		.size_bytes = d->file_fd < 0 ? d->size_bytes : 0,
 		.check_foreign = check_foreign,
 		.run_cipher = volume_run_cipher,
+		.find_others = find_others,
 	};
 }
 
@@ -47,10 +71,6 @@ int volume_read_header(const struct volume_env *env, const struct luks_io *io,
 			    "metadata locks are off: no other program may use %s, and a damaged "
 			    "header copy is not repaired",
 			    d->given);
-	/* A device that is mapped keeps its page cache, which knows nothing of writes that went
-	 * another way: into the image file below a loop device, or by another host. */
-	if (!d->regular_file)
-		(void)posix_fadvise(io->fd, 0, METADATA_MAX_BYTES, POSIX_FADV_DONTNEED);
 	r = luks_load(io, &h, e);
 	if (r)
 		return err_wrap(e, r, "%s", d->given);

@@ -206,7 +206,7 @@ static void image_file_is_locked_itself(void)
 
 	REQUIRE(fd >= 0);
 	other = open(path, O_RDONLY | O_CLOEXEC);
-	REQUIRE(!luks_lock_take(fd, true, &l, NULL));
+	REQUIRE(!luks_lock_take_file(fd, true, &l, NULL));
 	CHECK(l.file);
 	CHECK(flock(other, LOCK_SH | LOCK_NB) != 0);
 	luks_lock_release(&l);
@@ -238,10 +238,10 @@ static void cryptsetup_waits_for_our_lock(void)
 		SKIP_TEST("no cryptsetup");
 	fd = make_image(path);
 	REQUIRE(fd >= 0);
-	REQUIRE(!luks_lock_take(fd, true, &l, NULL));
+	REQUIRE(!luks_lock_take_file(fd, true, &l, NULL));
 	CHECK_INT(timed_cryptsetup(path), 124);
 	luks_lock_release(&l);
-	REQUIRE(!luks_lock_take(fd, false, &l, NULL));
+	REQUIRE(!luks_lock_take_file(fd, false, &l, NULL));
 	CHECK_INT(timed_cryptsetup(path), 0);
 	luks_lock_release(&l);
 	close(fd);

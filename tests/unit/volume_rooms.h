@@ -514,6 +514,13 @@ int __wrap_luks_kill_keyslot(const struct luks_io *io, struct luks_header *h, in
 	return r;
 }
 
+int __wrap_luks_kill_other(const struct luks_io *io, struct luks_header *h, int keyslot, int proof,
+			   bool allow_last, struct err *e)
+{
+	CHECK(proof != keyslot);
+	return __wrap_luks_kill_keyslot(io, h, keyslot, allow_last, e);
+}
+
 int __wrap_luks_erase_keyslots(const struct luks_io *io, struct luks_header *h, struct err *e)
 {
 	(void)io, (void)h;

@@ -197,6 +197,10 @@ int dm_remove(struct dm_control *c, const char *name, bool deferred, enum dm_ude
 	      struct err *e);
 /** dm_remove_cancel - cancel a deferred remove. */
 int dm_remove_cancel(struct dm_control *c, const char *name, struct err *e);
+/** dm_wait_change - until a mapping of this host was made, renamed or removed since the last call
+ * (the first: since dm_control_open), or after @timeout_ms: 0. A removal that was deferred may go
+ * unseen till then. -ECANCELED: @stop_fd became readable. One thread a control device. */
+int dm_wait_change(struct dm_control *c, int stop_fd, int timeout_ms, struct err *e);
 int dm_query_info(struct dm_control *c, const char *name, struct dm_mapping *ret, struct err *e);
 #define DM_INSTANCE_MAX (DM_DEVICE_UUID_MAX + 32)
 /** dm_query_instance - a text for this very mapping, which a later one of the same name and UUID

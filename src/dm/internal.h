@@ -35,6 +35,7 @@ struct dm_control {
 	uint32_t wait_ms;
 	uint32_t crypt_version[3];
 	bool crypt_known;
+	bool deaf; /* the kernel has no events for dm_wait_change */
 	enum dm_udev_state udev;
 	void *library; /* libdevmapper, if it was needed */
 	int (*create_cookie)(uint32_t *cookie);

@@ -24,7 +24,7 @@ check-host: all unit ## the tests that need no special kernel
 check-kernel: all csi $(CHECK_BINARIES) lab-tools ## the tests on a real kernel (guest, or this host if it has dm-crypt)
 	tests/run -o $(RESULTS) $(KERNEL_TESTS)
 
-check-qemu: all lab-tools $(O)/loopdev/dm_probe ## a few end-to-end cases on Debian's 6.12 kernel in QEMU
+check-qemu: all lab-tools $(O)/loopdev/dm_probe $(O)/loopdev/keyattack ## a few end-to-end cases on Debian's 6.12 kernel in QEMU
 	tests/lab/setup.sh qemu
 	tests/run -o $(RESULTS) tests/qemu/qemu.sh
 

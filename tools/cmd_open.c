@@ -68,8 +68,10 @@ static struct open_job make_job(const struct cli *c)
 		.open = {
 			.where = cli_where(c),
 			.readonly = cli_set(c, OPT_READONLY),
-			.disable_keyring = cli_set(c, OPT_DISABLE_KEYRING),
-			.keep_key = cli_set(c, OPT_KEEP_KEY),
+			/* A command ends, and what outlives it in a keyring is any process's of
+			 * its uid; the table goes with the mapping. */
+			.disable_keyring = cli_set(c, OPT_DISABLE_KEYRING) ||
+					   cli_set(c, OPT_KEEP_KEY),
 			.allow_null = cli_set(c, OPT_ALLOW_NULL_CIPHER),
 			.persistent = cli_set(c, OPT_PERSISTENT),
 			.flags = cli_flags(c),

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// resize: a passphrase is read only where neither the table nor the mapping's own keyring has the
-// key.
+// resize: a passphrase is read only where the table doesn't have the key.
 #include "cli.h"
 
 #include <stdio.h>

@@ -100,7 +100,7 @@ enum option_kind {
 	X(DISABLE_KEYRING, "disable-keyring", NULL, 0, FLAG, NULL,                                 \
 	  "volume key in the table, not in the keyring")                                           \
 	X(KEEP_KEY, "keep-key", NULL, 0, FLAG, NULL,                                               \
-	  "keep the key in the mapping's own keyring, to grow it without a passphrase")            \
+	  "keep the volume key in the mapping's table, to grow it without a passphrase")           \
 	X(SERIALIZE_MEMORY_HARD_PBKDF, "serialize-memory-hard-pbkdf", NULL, 0, FLAG, NULL,         \
 	  "accepted: memory is always shared out by a budget")                                     \
 	X(EXCEED_AVAILABLE_MEMORY, "exceed-available-memory", NULL, 0, FLAG, NULL,                 \

@@ -134,9 +134,10 @@ struct volume_open {
 	bool readonly;
 	bool shared;	      /* don't insist on exclusive use of the data device */
 	bool refresh;	      /* reload the live mapping's table with new flags */
-	bool disable_keyring; /* hex key in the table */
-	bool keep_key;	 /* keep the key in a keyring of the mapping's own (grow without passphrase)
-			  */
+	bool disable_keyring; /* hex key in the table: to be grown by every process with
+				 CAP_SYS_ADMIN, and to be read by it */
+	bool keep_key;	 /* keep the key in a keyring of the mapping's own, below this process's: to
+			    be grown by this process, and to be read by none */
 	bool allow_null; /* --cipher-null: null ciphers asked for by name */
 	uint32_t flags;	 /* enum luks_flag to add to the header's persistent ones */
 	bool persistent; /* write flags into the header */
@@ -166,6 +167,10 @@ int volume_resize(const struct volume_env *env, const char *name, const struct v
 int volume_resize_needs_key(const struct volume_env *env, const char *name, bool *ret,
 			    struct err *e);
 
+/** volume_reap_kept - revoke the keys that this process keeps for mappings that somebody else
+ * closed. How many, or negative errno. */
+int volume_reap_kept(struct dm_control *dm, struct err *e);
+
 struct volume_status {
 	struct dm_mapping dm;
 	char type[16];		    /* "LUKS2", "LUKS1", "PLAIN", "n/a" */
@@ -173,7 +178,8 @@ struct volume_status {
 	char cipher[CRYPTO_CIPHER_SPEC_MAX];
 	uint32_t key_bytes;
 	bool key_in_keyring;
-	bool key_kept;	   /* a keyring of the mapping's own holds it */
+	bool key_kept;	   /* grows without a passphrase: key in the table, or kept by this process
+			    */
 	char device[4096]; /* "(null)" when the backing device is gone */
 	char loop_file[4096];
 	uint32_t sector_size_bytes;

@@ -33,6 +33,9 @@ static const struct option_row options[] = {
 	  "where snapshots of type bak go, if their class names no place" },
 	{ "kdf-memory", FIELD(kdf_memory), "0",
 	  "memory for all key derivations together, e.g. 128M (0: half of what there is)" },
+	{ "keep-key", FIELD(keep_key_name), "process",
+	  "where a staged volume's key stays to grow it without the Secret: process, table or "
+	  "none" },
 	{ "overprovision", FIELD(overprovision), "100",
 	  "sum of volume sizes allowed, in percent of the state directory's file system" },
 	{ "max-volumes", FIELD(max_volumes), "0",
@@ -292,13 +295,15 @@ static int fill_names(struct csi_config *c, struct err *e)
 static int parse_values(struct csi_config *c, struct err *e)
 {
 	static const char *const modes[] = { "all", "controller", "node" };
+	static const char *const keeps[] = { "process", "table", "none" };
 	static const char *const levels[] = { "error", "warning", "info", "debug" };
 	static const char *const formats[] = { "text", "json" };
-	unsigned int mode = 0, level = 0, format = 0;
+	unsigned int keep = 0, mode = 0, level = 0, format = 0;
 	uint64_t workers = 0, grace = 0, volumes = 0;
 	int r;
 
 	r = parse_word("mode", c->mode_name, modes, ARRAY_SIZE(modes), &mode, e);
+	r = r ?: parse_word("keep-key", c->keep_key_name, keeps, ARRAY_SIZE(keeps), &keep, e);
 	r = r ?: parse_word("log-level", c->log_level, levels, ARRAY_SIZE(levels), &level, e);
 	r = r ?: parse_word("log-format", c->log_format, formats, ARRAY_SIZE(formats), &format, e);
 	r = r ?: parse_number("workers", c->workers, 2, 64, &workers, e);
@@ -312,6 +317,7 @@ static int parse_values(struct csi_config *c, struct err *e)
 	if (text_parse_size(c->kdf_memory, &c->kdf_memory_bytes))
 		return err_set(e, -EINVAL, "kdf-memory: \"%s\" is no size", c->kdf_memory);
 	c->mode = (enum csi_mode)mode;
+	c->keep_key = (enum csi_keep_key)keep;
 	c->level = (enum csi_log_level)level;
 	c->log_json = format == 1;
 	c->n_workers = (unsigned int)workers;

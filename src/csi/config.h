@@ -11,6 +11,8 @@
 struct err;
 
 enum csi_mode { CSI_MODE_ALL, CSI_MODE_CONTROLLER, CSI_MODE_NODE };
+/* Where the key of a staged volume stays for an expansion without the Secret. */
+enum csi_keep_key { CSI_KEEP_KEY_PROCESS, CSI_KEEP_KEY_TABLE, CSI_KEEP_KEY_NONE };
 
 #define CSI_TEXT_MAX 256
 
@@ -23,9 +25,10 @@ struct csi_config {
 		metrics_address[CSI_TEXT_MAX];
 	char overprovision[CSI_TEXT_MAX], topology_key[CSI_TEXT_MAX], workers[CSI_TEXT_MAX],
 		grace[CSI_TEXT_MAX];
-	char max_volumes[CSI_TEXT_MAX], backup_dir[CSI_TEXT_MAX];
+	char max_volumes[CSI_TEXT_MAX], backup_dir[CSI_TEXT_MAX], keep_key_name[CSI_TEXT_MAX];
 	/* parsed from the above */
 	enum csi_mode mode;
+	enum csi_keep_key keep_key;
 	unsigned int socket_mode_bits, n_workers, grace_seconds;
 	int socket_gid;
 	uint64_t kdf_memory_bytes; /* 0 = policy */

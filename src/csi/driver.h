@@ -11,6 +11,7 @@
 struct backend;
 struct csi_metrics;
 struct csi_metrics_server;
+struct csi_reaper;
 
 struct csi_driver {
 	struct csi_config config;
@@ -20,6 +21,7 @@ struct csi_driver {
 	struct csi_locks *locks;
 	struct csi_metrics *metrics;
 	struct csi_metrics_server *metrics_server; /* NULL = not asked for */
+	struct csi_reaper *reaper;		   /* NULL = nothing is kept */
 };
 
 /** csi_methods - the methods that a mode serves, as a malloc'ed table. */
@@ -32,6 +34,12 @@ struct csi_method_list {
 };
 extern const struct csi_method_list csi_identity_methods, csi_controller_methods, csi_group_methods,
 	csi_node_methods, csi_node_capability_methods;
+
+/** csi_reaper_start - a thread that revokes what the driver keeps for mappings that others closed.
+ */
+int csi_reaper_start(struct csi_reaper **ret, struct err *e);
+/** csi_reaper_stop - end it; NULL is fine. */
+void csi_reaper_stop(struct csi_reaper *r);
 
 /* ---- metrics: counters in Prometheus' text form, served on a thread of their own ---- */
 struct csi_metrics *csi_metrics_new(struct err *e);

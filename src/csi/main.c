@@ -3,6 +3,7 @@
 #include "common.h"
 
 #include <cryptvol/backend.h>
+#include <cryptvol/keyring.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -137,6 +138,32 @@ static void on_mapped(void *arg, double seconds)
 	csi_metrics_phase(arg, "kernel", seconds);
 }
 
+/* Volume keys that an earlier version left where any process of this uid can use them. */
+static void clear_user_keyring(void)
+{
+	struct err e = { 0 };
+	int n = keyring_available() ? keyring_clear_user(&e) : 0;
+
+	if (n < 0)
+		csi_logf(CSI_LOG_WARNING, "kept_key", "%s", err_text(&e));
+	else if (n > 0)
+		csi_logf(CSI_LOG_WARNING, "kept_key",
+			 "%d keys that an earlier version kept in the user keyring are revoked: to "
+			 "grow their volumes takes the Secret until they are staged again",
+			 n);
+}
+
+/* Before the first other thread: the process keyring is the starter's and his threads'. */
+static int prepare_keys(struct csi_driver *d, struct err *e)
+{
+	if (d->config.mode == CSI_MODE_CONTROLLER)
+		return 0;
+	clear_user_keyring();
+	if (d->config.keep_key != CSI_KEEP_KEY_PROCESS || !keyring_available())
+		return 0;
+	return keyring_process_init(e) ?: csi_reaper_start(&d->reaper, e);
+}
+
 static int open_parts(struct csi_driver *d, struct err *e)
 {
 	struct crypto_kdf_config kdf = { .budget_bytes = d->config.kdf_memory_bytes,
@@ -178,6 +205,7 @@ static int open_parts(struct csi_driver *d, struct err *e)
 
 static void close_parts(struct csi_driver *d)
 {
+	csi_reaper_stop(d->reaper);
 	csi_metrics_stop(d->metrics_server);
 	backend_close(d->backend);
 	crypto_kdf_free(d->env.kdf);
@@ -243,8 +271,8 @@ int main(int argc, char **argv)
 	/* Before anything is repaired: what another process is in the middle of isn't left over. */
 	if (!r)
 		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);
-	if (!r)
-		r = open_parts(&d, &e);
+	r = r ?: prepare_keys(&d, &e);
+	r = r ?: open_parts(&d, &e);
 	if (!r)
 		csi_log_findings(&d);
 	if (!r && d.config.mode != CSI_MODE_CONTROLLER)

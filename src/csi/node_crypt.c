@@ -113,6 +113,15 @@ static int remove_stale(struct node_stage *s, struct err *e)
 	return r ?: dm_remove(dm, parked, true, env->udev, e);
 }
 
+/* Where the key stays for an expansion that brings no Secret. */
+static void say_keep(const struct node_stage *s, struct volume_open *o)
+{
+	enum csi_keep_key keep = s->call->driver->config.keep_key;
+
+	o->keep_key = keep == CSI_KEEP_KEY_PROCESS;
+	o->disable_keyring = keep == CSI_KEEP_KEY_TABLE;
+}
+
 /* Open already: the passphrase still has to open the header, or a wrong key would pass unnoticed.
  */
 static enum csi_code prove_passphrase(struct node_stage *s)
@@ -131,19 +140,21 @@ static enum csi_code prove_passphrase(struct node_stage *s)
 	return CSI_OK;
 }
 
-/* The key that a later expansion needs: a crash between the mapping and its key, or another's hand,
- * has left the mapping without. */
+/* The key that a later expansion needs: the driver that kept it was restarted, or died between the
+ * mapping and its key. */
 static int keep_key(struct node_stage *s, struct err *e)
 {
 	struct volume_open o = { .where = where_of(s),
 				 .name = s->volume.id,
 				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
 				 .refresh = true,
-				 .keep_key = true,
 				 .flags = s->class.flags,
 				 .check = node_check(s) };
 	int slot;
 
+	say_keep(s, &o);
+	if (!o.keep_key && !o.disable_keyring)
+		return 0;
 	return volume_open(&s->call->driver->env, &o, &slot, e);
 }
 
@@ -221,12 +232,12 @@ static enum csi_code open_mapping(struct node_stage *s)
 				 .name = s->volume.id,
 				 .key = { .passphrase = s->keys.value, .keyslot = LUKS_ANY },
 				 .readonly = s->readonly,
-				 .keep_key = true,
 				 .flags = s->class.flags,
 				 .check = node_check(s) };
 	struct err e = { 0 };
 	int slot;
 
+	say_keep(s, &o);
 	/* Exactly what was asked for; a header from elsewhere may leave more behind its data
 	 * offset. */
 	if (!s->is_static && !s->volume.adopted)

@@ -48,9 +48,11 @@ static int grow_mapping(struct csi_call *call, const struct backend_volume *v,
 		return r;
 	if (needs && !keys->value)
 		return err_set(e, -ENOKEY,
-			       "the mapping's key isn't kept on this node any more, and the "
-			       "request has no secret; give the class a "
-			       "node-expand-secret, or stage the volume again");
+			       "the volume's key isn't kept (the driver forgets it when it is "
+			       "restarted, unless it runs with --keep-key=table), and the request "
+			       "has no secret; give the class a node-expand-secret "
+			       "(csi.storage.k8s.io/node-expand-secret-name), or stage the volume "
+			       "again");
 	if (needs)
 		rs.key = &k;
 	return volume_resize(&call->driver->env, v->id, &rs, e);

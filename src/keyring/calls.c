@@ -47,22 +47,48 @@ int keyring_sys_read(int32_t ring, int32_t *ret, size_t cap)
 	return (size_t)n < cap ? n : (int)cap;
 }
 
-int keyring_sys_type(int32_t key, char *buf, size_t cap)
+int keyring_sys_describe(int32_t key, struct keyring_description *ret)
 {
-	char text[256]; /* "type;uid;gid;perm;description" */
+	char text[512] = ""; /* "type;uid;gid;perm;description" */
 	int32_t n = result(
 		syscall(SYS_keyctl, (long)KEYCTL_DESCRIBE, (long)key, text, sizeof(text), 0L));
+	char *rest = text;
 
 	if (n < 0)
 		return n;
-	text[sizeof(text) - 1] = '\0';
-	text[strcspn(text, ";")] = '\0';
-	return text_copy(buf, cap, text);
+	if ((size_t)n > sizeof(text)) /* then nothing was written */
+		return -ENAMETOOLONG;
+	for (int i = 0; i < 4 && rest; i++) {
+		rest = strchr(rest, ';');
+		if (rest)
+			*rest++ = '\0';
+	}
+	if (!rest)
+		return -EIO;
+	return text_copy(ret->type, sizeof(ret->type), text)
+		       ?: text_copy(ret->text, sizeof(ret->text), rest);
+}
+
+int32_t keyring_sys_process(void)
+{
+	return result(syscall(SYS_keyctl, (long)KEYCTL_GET_KEYRING_ID,
+			      (long)KEY_SPEC_PROCESS_KEYRING, 1L, 0L, 0L));
 }
 
 int keyring_sys_setperm(int32_t key, uint32_t perm)
 {
 	return result(syscall(SYS_keyctl, (long)KEYCTL_SETPERM, (long)key, (long)perm, 0L, 0L));
+}
+
+int32_t keyring_add_private(const char *type, const char *description, const void *payload,
+			    size_t len, int32_t ring)
+{
+	int32_t id = keyring_sys_add(type, description, payload, len, ring);
+	int r = id < 0 ? id : keyring_sys_setperm(id, KEYRING_PERM_POSSESSOR);
+
+	if (id >= 0 && r < 0)
+		(void)keyring_sys_unlink(id, ring);
+	return r < 0 ? r : id;
 }
 
 int keyring_sys_probe(void)

@@ -32,7 +32,7 @@ int keyring_link_open(int32_t *ret, struct err *e)
 	r = text_uuid_random(name + strlen(name), e);
 	if (r)
 		return r;
-	link = keyring_sys_add("keyring", name, NULL, 0, KEY_SPEC_THREAD_KEYRING);
+	link = keyring_add_private("keyring", name, NULL, 0, KEY_SPEC_THREAD_KEYRING);
 	if (link < 0)
 		return keyring_fail(e, link, "a keyring can't be made");
 	*ret = link;
@@ -54,7 +54,7 @@ int keyring_put(const char *description, const struct secret *key, struct keyrin
 	r = keyring_link_open(&link, e);
 	if (r)
 		return r;
-	id = keyring_sys_add("logon", description, key->data, key->len, link);
+	id = keyring_add_private("logon", description, key->data, key->len, link);
 	if (id < 0) {
 		keyring_link_close(link);
 		return keyring_fail(e, id, "the volume key can't be put into the kernel's keyring");
@@ -66,9 +66,7 @@ int keyring_put(const char *description, const struct secret *key, struct keyrin
 void keyring_drop(struct keyring_hold *h)
 {
 	if (h->linked) {
-		if (h->kept)
-			(void)keyring_key_rest(h->key);
-		else
+		if (!h->kept)
 			(void)keyring_sys_revoke(h->key);
 		keyring_link_close(h->link);
 	}

@@ -1,37 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // A key that a mapping keeps while it lives, in a keyring of the mapping's own: two clones of a
 // volume have keys of one description, and in one keyring the second would overwrite the first.
-// Possession decides over permission, and comes through links from the thread keyring; so the user
-// keyring is linked below it, and unlinked before the kernel looks for the key. But many a session
-// keyring has a link to the user keyring, and the kernel searches that too: a table whose own key
-// is gone would be loaded with a clone's. So while nobody uses a kept key, no search finds it.
+// The keyrings lie below the process keyring and grant everything to who possesses them, nothing to
+// their owner: the owner is a uid, which every container of the user namespace can have, while only
+// the threads of this process possess what lies below its keyring. The kernel searches the thread
+// keyring first, so a mapping's keyring is linked there while its table is loaded.
 #include "internal.h"
 
 #include <linux/keyctl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define RING_KEYS_MAX 16
-
-/* Bits of the possessor (upper byte) and of the owning user, as in keyctl_setperm(3). */
-#define PERM_POS_ALL_BUT_SEARCH 0x35000000u /* view, write, link, setattr */
-#define PERM_POS_SEARCH 0x08000000u
-#define PERM_USR_VIEW_SETATTR 0x00210000u
 #define NAME_BYTES 192
-
-int keyring_key_wake(int32_t key)
-{
-	return keyring_sys_setperm(key, PERM_POS_ALL_BUT_SEARCH | PERM_POS_SEARCH |
-						PERM_USR_VIEW_SETATTR);
-}
-
-int keyring_key_rest(int32_t key)
-{
-	return keyring_sys_setperm(key, PERM_POS_ALL_BUT_SEARCH | PERM_USR_VIEW_SETATTR);
-}
+#define RING_PREFIX "cryptvol:"
+#define BINDING_PREFIX "cryptvol:dm-uuid:"
 
 static int ring_name(const char *dm_name, char buf[NAME_BYTES], struct err *e)
 {
-	int n = snprintf(buf, NAME_BYTES, "cryptvol:%s", dm_name);
+	int n = snprintf(buf, NAME_BYTES, RING_PREFIX "%s", dm_name);
 
 	if (n < 0 || n >= NAME_BYTES || strlen(dm_name) >= sizeof(((struct keyring_hold *)0)->name))
 		return err_set(e, -ENAMETOOLONG, "\"%.64s...\" is too long for a keyring's name",
@@ -41,7 +28,7 @@ static int ring_name(const char *dm_name, char buf[NAME_BYTES], struct err *e)
 
 static int binding_name(const char *dm_uuid, char buf[NAME_BYTES], struct err *e)
 {
-	int n = snprintf(buf, NAME_BYTES, "cryptvol:dm-uuid:%s", dm_uuid);
+	int n = snprintf(buf, NAME_BYTES, BINDING_PREFIX "%s", dm_uuid);
 
 	if (n < 0 || n >= NAME_BYTES)
 		return err_set(e, -ENAMETOOLONG, "\"%.64s...\" is too long for a mapping's UUID",
@@ -49,42 +36,32 @@ static int binding_name(const char *dm_uuid, char buf[NAME_BYTES], struct err *e
 	return 0;
 }
 
+int keyring_process_init(struct err *e)
+{
+	int32_t ring = keyring_sys_process();
+	int r = ring < 0 ? ring : keyring_sys_setperm(ring, KEYRING_PERM_POSSESSOR);
+
+	return r < 0 ? keyring_fail(e, r, "the process keyring can't be made") : 0;
+}
+
 /* The mapping's ring; 0: there is none, or it is revoked. */
 static int find_ring(const char *name, int32_t *ret, struct err *e)
 {
-	int32_t ring = keyring_sys_search(KEY_SPEC_USER_KEYRING, "keyring", name);
+	int32_t ring = keyring_sys_search(KEY_SPEC_PROCESS_KEYRING, "keyring", name);
 
 	if (ring == -ENOKEY || ring == -EKEYREVOKED || ring == -EKEYEXPIRED)
 		ring = 0;
 	if (ring < 0)
-		return keyring_fail(e, ring, "the user keyring can't be searched");
+		return keyring_fail(e, ring, "the process keyring can't be searched");
 	*ret = ring;
 	return 0;
 }
 
-/* With a link to the user keyring in it: what lies there is possessed. */
-static int open_with_user_keyring(int32_t *ret_link, struct err *e)
-{
-	int32_t link;
-	int r;
-
-	r = keyring_link_open(&link, e);
-	if (r)
-		return r;
-	r = keyring_sys_link(KEY_SPEC_USER_KEYRING, link);
-	if (r < 0) {
-		keyring_link_close(link);
-		return keyring_fail(e, r, "the user keyring can't be linked");
-	}
-	*ret_link = link;
-	return 0;
-}
-
 /*
- * Its keys are dead afterwards, and it is out of the user keyring. That comes last, and the ring
- * isn't revoked before: a search finds no revoked one, so one that a crash left there would stay.
+ * Its keys are dead afterwards, and it is out of its @parent. That comes last, and the ring isn't
+ * revoked before: a search finds no revoked one, so one that is left there would stay.
  */
-static int end_ring(int32_t ring)
+static int end_ring(int32_t ring, int32_t parent)
 {
 	int32_t keys[RING_KEYS_MAX];
 	int n = keyring_sys_read(ring, keys, RING_KEYS_MAX), r = 0, unlinked;
@@ -97,19 +74,11 @@ static int end_ring(int32_t ring)
 	}
 	if (n < 0)
 		r = keyring_sys_revoke(ring); /* with whatever is in it */
-	unlinked = keyring_sys_unlink(ring, KEY_SPEC_USER_KEYRING);
+	unlinked = keyring_sys_unlink(ring, parent);
 	return r < 0 ? r : unlinked < 0 && unlinked != -ENOENT ? unlinked : 0;
 }
 
-/* Only this ring is to be found through @link: no other mapping's key of the same description. */
-static int narrow(int32_t link, int32_t ring, struct err *e)
-{
-	int r = keyring_sys_link(ring, link);
-
-	if (r >= 0)
-		r = keyring_sys_unlink(KEY_SPEC_USER_KEYRING, link);
-	return r < 0 ? keyring_fail(e, r, "the mapping's keyring can't be linked") : 0;
-}
+/* ---- put ---- */
 
 /* The binding to the dm UUID first: a ring without it is never trusted. */
 static int fill_ring(int32_t ring, const char *dm_uuid, const char *description,
@@ -122,12 +91,11 @@ static int fill_ring(int32_t ring, const char *dm_uuid, const char *description,
 	r = binding_name(dm_uuid, binding, e);
 	if (r)
 		return r;
-	id = keyring_sys_add("user", binding, "1", 1, ring);
+	id = keyring_add_private("user", binding, "1", 1, ring);
 	if (id >= 0)
-		id = keyring_sys_add("logon", description, key->data, key->len, ring);
-	r = id < 0 ? id : keyring_key_wake(id);
-	if (r < 0)
-		return keyring_fail(e, r, "the volume key can't be kept in the kernel's keyring");
+		id = keyring_add_private("logon", description, key->data, key->len, ring);
+	if (id < 0)
+		return keyring_fail(e, id, "the volume key can't be kept in the kernel's keyring");
 	*ret_key = id;
 	return 0;
 }
@@ -141,12 +109,19 @@ static int make_ring(const char *name, int32_t *ret, struct err *e)
 	if (r)
 		return r;
 	if (old)
-		(void)end_ring(old);
-	ring = keyring_sys_add("keyring", name, NULL, 0, KEY_SPEC_USER_KEYRING);
+		(void)end_ring(old, KEY_SPEC_PROCESS_KEYRING);
+	ring = keyring_add_private("keyring", name, NULL, 0, KEY_SPEC_PROCESS_KEYRING);
 	if (ring < 0)
 		return keyring_fail(e, ring, "the mapping's keyring can't be made");
 	*ret = ring;
 	return 0;
+}
+
+static int link_ring(const struct keyring_hold *h, struct err *e)
+{
+	int r = keyring_sys_link(h->ring, h->link);
+
+	return r < 0 ? keyring_fail(e, r, "the mapping's keyring can't be linked") : 0;
 }
 
 int keyring_put_kept(const char *dm_name, const char *dm_uuid, const char *description,
@@ -159,16 +134,14 @@ int keyring_put_kept(const char *dm_name, const char *dm_uuid, const char *descr
 	r = ring_name(dm_name, name, e);
 	if (r)
 		return r;
-	r = open_with_user_keyring(&h.link, e);
+	r = keyring_link_open(&h.link, e);
 	if (r)
 		return r;
 	r = make_ring(name, &h.ring, e);
 	if (!r) {
-		r = fill_ring(h.ring, dm_uuid, description, key, &h.key, e);
-		if (!r)
-			r = narrow(h.link, h.ring, e);
+		r = fill_ring(h.ring, dm_uuid, description, key, &h.key, e) ?: link_ring(&h, e);
 		if (r)
-			(void)end_ring(h.ring);
+			(void)end_ring(h.ring, KEY_SPEC_PROCESS_KEYRING);
 	}
 	if (r) {
 		keyring_link_close(h.link);
@@ -178,6 +151,8 @@ int keyring_put_kept(const char *dm_name, const char *dm_uuid, const char *descr
 	*ret = h;
 	return 0;
 }
+
+/* ---- find ---- */
 
 /* Is it this mapping's, and not that of a mapping of the same name before it? */
 static int check_binding(int32_t ring, const char *dm_name, const char *dm_uuid, struct err *e)
@@ -196,55 +171,48 @@ static int check_binding(int32_t ring, const char *dm_name, const char *dm_uuid,
 	return id < 0 ? keyring_fail(e, id, "the mapping's keyring can't be searched") : 0;
 }
 
-/* The ring's logon key; 0: it has none. */
-static int find_logon(int32_t ring, int32_t *ret, struct err *e)
+/* The first key in a ring of this type whose description begins so; 0: it has none. */
+static int find_key(int32_t ring, const char *type, const char *prefix,
+		    struct keyring_description *ret_d, int32_t *ret, struct err *e)
 {
 	int32_t keys[RING_KEYS_MAX];
 	int n = keyring_sys_read(ring, keys, RING_KEYS_MAX);
-	char type[32];
 
 	if (n < 0)
 		return keyring_fail(e, n, "the mapping's keyring can't be read");
 	*ret = 0;
-	for (int i = 0; i < n; i++)
-		if (!keyring_sys_type(keys[i], type, sizeof(type)) && !strcmp(type, "logon"))
+	for (int i = 0; i < n && !*ret; i++)
+		if (!keyring_sys_describe(keys[i], ret_d) && !strcmp(ret_d->type, type) &&
+		    !strncmp(ret_d->text, prefix, strlen(prefix)))
 			*ret = keys[i];
 	return 0;
 }
 
-/* A link with the user keyring in it, and what is kept for the mapping; nothing is woken yet. */
-static int open_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *h,
+/* What is kept for the mapping. */
+static int find_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *h,
 		     struct err *e)
 {
+	struct keyring_description d;
 	char name[NAME_BYTES];
 	int r;
 
-	r = ring_name(dm_name, name, e);
-	if (!r)
-		r = find_ring(name, &h->ring, e);
+	r = ring_name(dm_name, name, e) ?: find_ring(name, &h->ring, e);
 	if (r)
 		return r;
 	if (!h->ring)
 		return err_set(e, -ENOKEY, "no key is kept for %s", dm_name);
-	r = open_with_user_keyring(&h->link, e);
-	if (r)
-		return r;
-	r = check_binding(h->ring, dm_name, dm_uuid, e) ?: find_logon(h->ring, &h->key, e);
+	r = check_binding(h->ring, dm_name, dm_uuid, e);
+	r = r ?: find_key(h->ring, "logon", "", &d, &h->key, e);
 	if (!r && !h->key)
 		r = err_set(e, -ENOKEY, "the key kept for %s is gone", dm_name);
-	if (r)
-		keyring_link_close(h->link);
 	return r;
 }
 
 int keyring_check_kept(const char *dm_name, const char *dm_uuid, struct err *e)
 {
 	struct keyring_hold h = { 0 };
-	int r = open_kept(dm_name, dm_uuid, &h, e);
 
-	if (!r)
-		keyring_link_close(h.link);
-	return r;
+	return find_kept(dm_name, dm_uuid, &h, e);
 }
 
 int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_hold *ret,
@@ -253,17 +221,10 @@ int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_h
 	struct keyring_hold h = { .kept = true, .linked = true };
 	int r;
 
-	r = open_kept(dm_name, dm_uuid, &h, e);
+	r = find_kept(dm_name, dm_uuid, &h, e) ?: keyring_link_open(&h.link, e);
 	if (r)
 		return r;
-	r = keyring_key_wake(h.key);
-	if (r < 0) {
-		r = keyring_fail(e, r, "the key kept can't be used");
-	} else {
-		r = narrow(h.link, h.ring, e);
-		if (r)
-			(void)keyring_key_rest(h.key);
-	}
+	r = link_ring(&h, e);
 	if (r) {
 		keyring_link_close(h.link);
 		return r;
@@ -273,10 +234,12 @@ int keyring_find_kept(const char *dm_name, const char *dm_uuid, struct keyring_h
 	return 0;
 }
 
+/* ---- end ---- */
+
 int keyring_revoke_kept(const char *dm_name, struct err *e)
 {
 	char name[NAME_BYTES];
-	int32_t ring = 0, link = 0;
+	int32_t ring = 0;
 	int r;
 
 	r = ring_name(dm_name, name, e);
@@ -285,10 +248,82 @@ int keyring_revoke_kept(const char *dm_name, struct err *e)
 	r = find_ring(name, &ring, e);
 	if (r || !ring)
 		return r;
-	r = open_with_user_keyring(&link, e);
+	r = end_ring(ring, KEY_SPEC_PROCESS_KEYRING);
+	return r < 0 ? keyring_fail(e, r, "the key kept can't be revoked") : 0;
+}
+
+/* All keys of a keyring, however many there are: malloc'ed. */
+static int read_whole(int32_t ring, int32_t **ret, struct err *e)
+{
+	size_t cap = RING_KEYS_MAX;
+
+	for (;; cap *= 2) {
+		int32_t *keys = calloc(cap, sizeof(*keys));
+		int n;
+
+		if (!keys)
+			return err_set(e, -ENOMEM, "no memory for a list of keys");
+		n = keyring_sys_read(ring, keys, cap);
+		if (n >= 0 && (size_t)n < cap) {
+			*ret = keys;
+			return n;
+		}
+		free(keys);
+		if (n == -ENOKEY) /* no such keyring here yet */
+			return 0;
+		if (n < 0)
+			return keyring_fail(e, n, "a keyring can't be read");
+	}
+}
+
+/* One without a binding is being filled by another thread. */
+static bool is_dead(int32_t ring, const char *dm_name, keyring_lives *lives, void *arg)
+{
+	struct keyring_description d;
+	int32_t id = 0;
+
+	return !find_key(ring, "user", BINDING_PREFIX, &d, &id, NULL) && id &&
+	       !lives(arg, dm_name, d.text + strlen(BINDING_PREFIX));
+}
+
+/* Rings of ours below @parent end, unless @lives is given and says of one's mapping that it does.
+ * The count of those that ended, or negative errno. */
+static int end_rings(int32_t parent, keyring_lives *lives, void *arg, struct err *e)
+{
+	_cleanup_free_ int32_t *rings = NULL;
+	int n = read_whole(parent, &rings, e), ended = 0;
+
+	for (int i = 0; i < n; i++) {
+		struct keyring_description d;
+
+		if (keyring_sys_describe(rings[i], &d) || strcmp(d.type, "keyring") != 0 ||
+		    strncmp(d.text, RING_PREFIX, strlen(RING_PREFIX)) != 0)
+			continue;
+		if (!lives || is_dead(rings[i], d.text + strlen(RING_PREFIX), lives, arg))
+			ended += !end_ring(rings[i], parent);
+	}
+	return n < 0 ? n : ended;
+}
+
+int keyring_reap_kept(keyring_lives *lives, void *arg, struct err *e)
+{
+	return end_rings(KEY_SPEC_PROCESS_KEYRING, lives, arg, e);
+}
+
+int keyring_clear_user(struct err *e)
+{
+	int32_t link;
+	int r;
+
+	r = keyring_link_open(&link, e);
 	if (r)
 		return r;
-	r = end_ring(ring);
+	/* What lies below a keyring is possessed through a link to it alone. */
+	r = keyring_sys_link(KEY_SPEC_USER_KEYRING, link);
+	if (r < 0)
+		r = keyring_fail(e, r, "the user keyring can't be linked");
+	else
+		r = end_rings(KEY_SPEC_USER_KEYRING, NULL, NULL, e);
 	keyring_link_close(link);
-	return r < 0 ? keyring_fail(e, r, "the key kept can't be revoked") : 0;
+	return r;
 }

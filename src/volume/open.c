@@ -18,6 +18,7 @@ struct opening {
 	struct keyring_hold hold;
 	char dm_uuid[DM_DEVICE_UUID_MAX + 1];
 	uint32_t supported, flags; /* flags: enum luks_flag */
+	bool by_keyring;	   /* the table names its key by description */
 };
 
 static int check_request(const struct volume_open *o, struct err *e)
@@ -223,6 +224,7 @@ static int put_key(struct opening *x, struct err *e)
 		return r;
 	snprintf(in_table, sizeof(in_table), "logon:%s", description);
 	volume_table_set_key(&x->table, in_table, NULL);
+	x->by_keyring = true;
 	return 0;
 }
 
@@ -237,7 +239,7 @@ static int keep_key(struct opening *x, struct err *e)
 	char description[200], instance[DM_INSTANCE_MAX];
 	int r;
 
-	if (!x->hold.linked)
+	if (!x->by_keyring) /* in the table, if there is one: it is kept there already */
 		return keyring_available() ? keyring_revoke_kept(x->o->name, e) : 0;
 	if (!x->o->keep_key)
 		return keyring_revoke_kept(x->o->name, e);
@@ -342,8 +344,9 @@ static int open_mapping(struct opening *x, int *ret_keyslot, struct err *e)
 	if (r)
 		goto undo_table;
 	r = map(x, e);
+	keyring_drop(&x->hold); /* the mapping has a copy of its own */
 	if (r)
-		goto undo_key;
+		goto undo_table;
 	r = keep_key(x, e);
 	if (r)
 		goto undo_map;
@@ -351,15 +354,13 @@ static int open_mapping(struct opening *x, int *ret_keyslot, struct err *e)
 	if (r)
 		goto undo_kept;
 	*ret_keyslot = x->unlocked.keyslot;
-	goto undo_key; /* the mapping stays, with its own copy of the key */
+	goto undo_table; /* the mapping stays */
 
 undo_kept:
 	if (x->o->keep_key)
 		keyring_revoke_kept(x->o->name, NULL);
 undo_map:
 	dm_remove(x->dm, x->o->name, false, x->env->udev, NULL);
-undo_key:
-	keyring_drop(&x->hold);
 undo_table:
 	volume_unlocked_free(&x->unlocked);
 	dm_table_free(&x->table);

@@ -58,11 +58,14 @@ static int fill_table(const struct dm_table *t, struct volume_status *s, struct 
 	return fill_device(first, s, e);
 }
 
+/* In the table a key is kept as long as the mapping lives. */
 static bool is_kept(struct dm_control *dm, const struct volume_status *s)
 {
 	char instance[DM_INSTANCE_MAX];
 
-	return s->key_in_keyring && !dm_query_instance(dm, s->dm.name, instance, NULL) &&
+	if (!s->key_in_keyring)
+		return s->key_bytes > 0;
+	return !dm_query_instance(dm, s->dm.name, instance, NULL) &&
 	       !keyring_check_kept(s->dm.name, instance, NULL);
 }
 

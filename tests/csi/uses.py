@@ -3,12 +3,11 @@
 import errno
 import os
 import re
-import signal
 import sys
 import time
 
 from lab import (CRYPTSETUP, FULL, MIB, SCRATCH, Driver, Failed, Lab, Mode, block_cap, case, data_of, device_bytes, expect, fingerprint,
-                 in_background, loop_of, mappings, mount_cap, mounted, pb, run, run_on, secret, source_snapshot, source_volume, text_of)
+                 in_background, loop_of, mappings, mount_cap, mounted, pb, run, run_on, secret, source_snapshot, source_volume)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -252,60 +251,6 @@ def fill(path):
 
 
 # ---- expansion ----
-
-@case("expansion without the secret, mount and block, also after a driver's restart in a new session keyring")
-def expand_kept(lab):
-    for cap in (mount_cap(), block_cap(), mount_cap("xfs"), mount_cap("btrfs")):
-        fs = cap.mount.fs_type
-        size = {"xfs": 320, "btrfs": 256}.get(fs, 64) * MIB
-        v = lab.create(cap=cap, size=size)
-        target = v.up()
-        was = 0 if v.is_block else os.statvfs(target).f_blocks
-        r = v.expand(size + 32 * MIB)
-        expect("capacity", size + 32 * MIB, r.capacity_bytes)
-        expect("mapping", size + 32 * MIB, device_bytes(v.mapper))
-        lab.driver.restart(session=True)
-        v.expand(size + 64 * MIB)
-        expect("after a restart", size + 64 * MIB, device_bytes(v.mapper))
-        lab.driver.restart(signal.SIGKILL, session=True)
-        v.expand(size + 96 * MIB)
-        expect("after a kill", size + 96 * MIB, device_bytes(v.mapper))
-        expect("again", size + 96 * MIB, v.expand(size + 96 * MIB).capacity_bytes)
-        if not v.is_block:
-            assert os.statvfs(target).f_blocks > was * 1.1, f"{fs}: {was} blocks, then {os.statvfs(target).f_blocks}"
-        v.down()
-        v.delete()
-
-
-def lose_kept_key(v):
-    """What a keyctl of an administrator, or the keyring's quota, may do."""
-    for line in text_of("/proc/keys").splitlines():
-        if f"cryptvol:{v.id}:" in line:
-            run("keyctl", "revoke", str(int(line.split()[0], 16)))
-
-
-@case("expansion where the kept key is gone: without a secret FAILED_PRECONDITION, never OK; with it OK; a wrong one refused")
-def expand_lost(lab):
-    for cap in (mount_cap(), block_cap()):
-        v = lab.create(cap=cap)
-        v.up()
-        lose_kept_key(v)
-        lab.c.ControllerExpandVolume(volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=96 * MIB))
-        for _ in range(2):
-            message = lab.c.fails(REFUSED, "NodeExpandVolume", volume_id=v.id, volume_path=v.targets[0],
-                                  capacity_range=pb.CapacityRange(required_bytes=96 * MIB))
-            assert "secret" in message, message
-            expect("the mapping", 64 * MIB, device_bytes(v.mapper))
-        expect("a wrong secret", "UNAUTHENTICATED", outcome(lambda: v.node_expand(96 * MIB, secrets=secret("wrong"))))
-        expect("the mapping", 64 * MIB, device_bytes(v.mapper))
-        v.node_expand(96 * MIB, secrets=v.secrets)
-        expect("the mapping", 96 * MIB, device_bytes(v.mapper))
-        v.down()
-        # offline: grown at the next stage
-        lab.c.ControllerExpandVolume(volume_id=v.id, capacity_range=pb.CapacityRange(required_bytes=128 * MIB))
-        v.up()
-        expect("the mapping", 128 * MIB, device_bytes(v.mapper))
-
 
 @case("expansion: wrong paths NOT_FOUND, no range grows to the record, limits kept, shrinking refused or no change")
 def expand_codes(lab):

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs of the dm and keyring rooms as a command, for the shell tests. Keys come on the command
-// line here: they are made up by the tests.
+// line here: they are made up by the tests. Kept keys are this process's, so "-" reads one verb
+// after the other from its input, words apart by tabs, and answers each with a last line "= 0" or
+// "= ERRNO: sentence".
 #include <cryptvol/base.h>
 #include <cryptvol/dm.h>
 #include <cryptvol/keyring.h>
@@ -19,7 +21,8 @@ struct probe {
 	bool readonly;
 	struct dm_target targets[TARGETS_MAX];
 	struct secret *keys[TARGETS_MAX];
-	char **args; /* of the verb */
+	struct keyring_hold held; /* by put, until drop */
+	char **args;		  /* of the verb */
 	int n_args;
 	struct err e;
 };
@@ -338,6 +341,86 @@ static int do_residue(struct probe *p)
 	return 0;
 }
 
+/* DESCRIPTION HEXKEY: a key for a call, which lasts until drop */
+static int do_put(struct probe *p)
+{
+	struct secret *key;
+	int r;
+
+	r = secret_new(strlen(p->args[1]) / 2, &key, &p->e);
+	if (r)
+		return r;
+	r = text_unhex(p->args[1], key->data, key->cap, &key->len)
+		    ?: keyring_put(p->args[0], key, &p->held, &p->e);
+	secret_free(key);
+	return r;
+}
+
+static int do_drop(struct probe *p)
+{
+	keyring_drop(&p->held);
+	return 0;
+}
+
+/* The serials of what this process may list and an attacker would like to: in decimal. */
+static int do_serials(struct probe *p)
+{
+	FILE *f = fopen("/proc/keys", "re");
+	char line[1024];
+	unsigned int serial;
+
+	while (f && fgets(line, sizeof(line), f))
+		if ((strstr(line, "cryptvol:") || strstr(line, "cryptsetup:") ||
+		     strstr(line, "_pid")) &&
+		    sscanf(line, "%x", &serial) == 1)
+			printf("%d\n", (int)serial);
+	if (f)
+		fclose(f);
+	return f ? 0 : err_set(&p->e, -ENOENT, "no /proc/keys");
+}
+
+static bool lives(void *arg, const char *dm_name, const char *dm_uuid)
+{
+	struct dm_mapping m;
+	int r = dm_query_info(arg, dm_name, &m, NULL);
+
+	return r ? r != -ENODEV : !strcmp(m.uuid, dm_uuid);
+}
+
+/* How many kept keys lost their mapping. */
+static int do_reap(struct probe *p)
+{
+	int n = keyring_reap_kept(lives, p->c, &p->e);
+
+	if (n >= 0)
+		printf("%d\n", n);
+	return n < 0 ? n : 0;
+}
+
+/* How many rings an earlier version left in the user keyring. */
+static int do_clear_user(struct probe *p)
+{
+	int n = keyring_clear_user(&p->e);
+
+	if (n >= 0)
+		printf("%d\n", n);
+	return n < 0 ? n : 0;
+}
+
+static int do_nothing(struct probe *p)
+{
+	(void)p;
+	return 0;
+}
+
+/* MILLISECONDS: until a mapping changed */
+static int do_watch(struct probe *p)
+{
+	uint32_t ms;
+
+	return text_parse_u32(p->args[0], &ms) ?: dm_wait_change(p->c, -1, (int)ms, &p->e);
+}
+
 static const struct {
 	const char *name;
 	int min_args;
@@ -369,6 +452,13 @@ static const struct {
 	{ "kept", 2, do_kept },
 	{ "revoke", 1, do_revoke },
 	{ "residue", 2, do_residue },
+	{ "put", 2, do_put },
+	{ "drop", 0, do_drop },
+	{ "serials", 0, do_serials },
+	{ "reap", 0, do_reap },
+	{ "clear-user", 0, do_clear_user },
+	{ "watch", 1, do_watch },
+	{ "nothing", 0, do_nothing },
 };
 
 static int run_verb(struct probe *p, const char *name)
@@ -377,6 +467,43 @@ static int run_verb(struct probe *p, const char *name)
 		if (!strcmp(verbs[i].name, name) && p->n_args >= verbs[i].min_args)
 			return verbs[i].run(p);
 	return err_set(&p->e, -EINVAL, "no verb %s, or too few arguments", name);
+}
+
+static void free_keys(struct probe *p)
+{
+	for (int i = 0; i < TARGETS_MAX; i++) {
+		secret_free(p->keys[i]);
+		p->keys[i] = NULL;
+	}
+}
+
+/* Verbs from the input, till its end. */
+static int run_all(struct probe *p)
+{
+	static char line[65536];
+	int r = keyring_process_init(&p->e);
+
+	while (!r && fgets(line, sizeof(line), stdin)) {
+		char *words[32], *save = NULL;
+		int n = 0, one;
+
+		for (char *w = strtok_r(line, "\t\n", &save); w && n < 32;
+		     w = strtok_r(NULL, "\t\n", &save))
+			words[n++] = w;
+		if (!n)
+			continue;
+		p->args = words + 1;
+		p->n_args = n - 1;
+		err_clear(&p->e);
+		one = run_verb(p, words[0]);
+		free_keys(p);
+		if (one)
+			printf("= %s: %s\n", strerrorname_np(-one) ?: "?", err_text(&p->e));
+		else
+			printf("= 0\n");
+		fflush(stdout);
+	}
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -405,9 +532,8 @@ int main(int argc, char **argv)
 	if (!r && wait_ms)
 		dm_control_set_wait(p.c, wait_ms);
 	if (!r)
-		r = run_verb(&p, argv[optind]);
-	for (int i = 0; i < TARGETS_MAX; i++)
-		secret_free(p.keys[i]);
+		r = strcmp(argv[optind], "-") ? run_verb(&p, argv[optind]) : run_all(&p);
+	free_keys(&p);
 	dm_control_close(p.c);
 	if (r)
 		fprintf(stderr, "%s: %s\n", strerrorname_np(-r) ?: "?", err_text(&p.e));

@@ -57,7 +57,7 @@ check "close" "$CRYPTVOL" close flags
 losetup -d "$loop"
 
 # The rooms that speak to the kernel, against this one: targets, keyrings, locks between processors.
-for part in dm_verbs dm_keyring; do
+for part in dm_verbs dm_keyring kept_keys; do
 	"$ROOT/tests/loopdev/$part.sh"
 	check_equal "$part ends in order" 0 $?
 done

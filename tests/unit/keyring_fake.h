@@ -29,7 +29,7 @@ struct fake_key {
 static struct {
 	struct fake_key keys[KEYS];
 	int n_keys;
-	int32_t thread, user;
+	int32_t thread, process, user;
 	int calls, fail_at, fail_errno;
 	long nr, cmd; /* of the last call */
 	bool no_keys; /* CONFIG_KEYS isn't there */
@@ -89,7 +89,8 @@ static inline bool may(int32_t serial, uint32_t what)
 {
 	struct fake_key *key = key_of(serial);
 
-	if (serial == k.user || serial == k.thread || reaches(k.thread, serial, 0))
+	if (serial == k.user || serial == k.thread || serial == k.process ||
+	    reaches(k.thread, serial, 0) || reaches(k.process, serial, 0))
 		return key->perm & POS(what) || key->perm & USR(what);
 	return key->perm & USR(what);
 }
@@ -106,6 +107,12 @@ static inline int32_t lookup(int32_t id, bool create, bool revoked_too)
 			k.thread = new_key("keyring", "_tid", POS(0x3f) | USR(VIEW));
 		errno = ENOKEY;
 		return k.thread;
+	}
+	if (id == KEY_SPEC_PROCESS_KEYRING) {
+		if (!k.process && create)
+			k.process = new_key("keyring", "_pid", POS(0x3f) | USR(VIEW));
+		errno = ENOKEY;
+		return k.process;
 	}
 	key = key_of(id);
 	errno = !key ? ENOKEY : EKEYREVOKED;
@@ -349,6 +356,8 @@ static inline int dm_crypt_finds(int32_t also)
 	int why;
 	int32_t found = k.thread ? find(k.thread, "logon", DESCRIPTION, &why) : -1;
 
+	if (found < 0 && k.process)
+		found = find(k.process, "logon", DESCRIPTION, &why);
 	if (found < 0 && also)
 		found = find(also, "logon", DESCRIPTION, &why);
 	return found > 0 ? key_of(found)->payload[0] : 0;
@@ -361,15 +370,24 @@ static inline int logon_keys_alive(void)
 
 	for (int i = 0; i < k.n_keys; i++) {
 		int32_t serial = FIRST_SERIAL + i;
-		uint32_t perm = k.keys[i].perm;
 
 		if (strcmp(k.keys[i].type, "logon") || k.keys[i].revoked)
 			continue;
-		k.keys[i].perm |= POS(SEARCH);
-		n += reaches(k.user, serial, 0) || (k.thread && reaches(k.thread, serial, 0));
-		k.keys[i].perm = perm;
+		n += reaches(k.user, serial, 0) || reaches(k.thread, serial, 0) ||
+		     reaches(k.process, serial, 0);
 	}
 	return n;
+}
+
+/* What a process that possesses nothing may do to a key, of whatever its uid owns. */
+static inline uint32_t others_may(void)
+{
+	uint32_t perm = 0;
+
+	for (int i = 0; i < k.n_keys; i++)
+		if (!strncmp(k.keys[i].description, "crypt", 5))
+			perm |= k.keys[i].perm & 0xffffff;
+	return perm;
 }
 
 static inline void make_secret(unsigned char first)

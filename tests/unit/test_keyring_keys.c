@@ -17,7 +17,8 @@ static void put_and_drop(void)
 	CHECK_INT(key_of(h.key)->payload_len, 64);
 	CHECK_STR(key_of(h.key)->type, "logon");
 	CHECK_STR(key_of(h.key)->description, DESCRIPTION);
-	CHECK_INT(k.calls, 2);
+	CHECK_INT(k.calls, 4);
+	CHECK_INT(others_may(), 0);
 	CHECK_INT(k.added_to[0], KEY_SPEC_THREAD_KEYRING);
 	CHECK_INT(links_of(k.user), 0);
 	keyring_drop(&h);
@@ -26,7 +27,7 @@ static void put_and_drop(void)
 	CHECK_INT(logon_keys_alive(), 0);
 	CHECK(!h.linked && !h.ring);
 	keyring_drop(&h); /* twice does no harm */
-	CHECK_INT(k.calls, 5);
+	CHECK_INT(k.calls, 7);
 }
 
 /* Two at once on one thread: neither takes the other's place. */
@@ -69,15 +70,16 @@ static void keep(const char *name, unsigned char first)
 	make_secret(first);
 	REQUIRE(!keyring_put_kept(name, "CRYPT-LUKS2-1", DESCRIPTION, secret, &h, &e));
 	CHECK_INT(dm_crypt_finds(0), first);
-	CHECK_INT(links_of(h.link), 1); /* its ring, and the user keyring no more */
+	CHECK_INT(links_of(h.link), 1); /* its ring */
+	CHECK_INT(links_of(k.user), 0);
+	CHECK_INT(others_may(), 0);
 	CHECK_STR(h.name, name);
 	keyring_drop(&h);
 	CHECK_INT(links_of(k.thread), 0);
 }
 
-/* A new process: a thread keyring of its own, and a session keyring that leads to the user keyring.
- */
-static void new_process(void)
+/* Another thread of this process has a thread keyring of its own. */
+static void new_thread(void)
 {
 	k.thread = 0;
 }
@@ -88,27 +90,45 @@ static void kept_and_found(void)
 
 	reset();
 	keep("vol", 7);
-	new_process();
-	CHECK_INT(dm_crypt_finds(k.user), 0); /* at rest no search finds it */
+	new_thread();
 	CHECK_INT(keyring_check_kept("vol", "CRYPT-LUKS2-1", &e), 0);
 	CHECK_INT(keyring_check_kept("vol", "CRYPT-LUKS2-2", &e), -ENOKEY);
-	CHECK_INT(dm_crypt_finds(k.user), 0); /* and a look doesn't wake it */
 	CHECK_INT(links_of(k.thread), 0);
 	CHECK_INT(keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e), 0);
 	CHECK_INT(dm_crypt_finds(0), 7);
 	CHECK_INT(links_of(h.link), 1);
 	CHECK_INT(keyring_check_kept("vol", "CRYPT-LUKS2-1", &e), 0);
-	CHECK_INT(dm_crypt_finds(0), 7); /* nor send it to rest */
+	CHECK_INT(dm_crypt_finds(0), 7);
 	keyring_drop(&h);
-	CHECK_INT(dm_crypt_finds(k.user), 0);
 	CHECK_INT(links_of(k.thread), 0);
 	CHECK_INT(logon_keys_alive(), 1);
 	CHECK_INT(keyring_revoke_kept("vol", &e), 0);
 	CHECK_INT(logon_keys_alive(), 0);
-	CHECK_INT(links_of(k.user), 0);
+	CHECK_INT(links_of(k.process), 0);
 	CHECK_INT(links_of(k.thread), 0);
 	CHECK_INT(keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e), -ENOKEY);
 	CHECK_INT(keyring_revoke_kept("vol", &e), 0);
+}
+
+/* Another process possesses nothing of it, though it has the uid and the number. */
+static void not_in_another_process(void)
+{
+	struct keyring_hold h;
+	int32_t key;
+
+	reset();
+	keep("vol", 7);
+	REQUIRE(!keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e));
+	key = h.key;
+	keyring_drop(&h);
+	k.thread = k.process = 0;
+	CHECK_INT(keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e), -ENOKEY);
+	CHECK_INT(dm_crypt_finds(k.user), 0);
+	CHECK_INT(keyring_sys_setperm(key, 0x3f3f3f3f), -EACCES);
+	CHECK_INT(keyring_sys_link(key, KEY_SPEC_THREAD_KEYRING), -EACCES);
+	CHECK_INT(keyring_sys_revoke(key), -EACCES);
+	CHECK_INT(keyring_revoke_kept("vol", &e), 0); /* none of its own */
+	CHECK(!key_of(key)->revoked);
 }
 
 static void two_clones(void)
@@ -118,7 +138,7 @@ static void two_clones(void)
 	reset();
 	keep("a", 1);
 	keep("b", 2);
-	new_process();
+	new_thread();
 	for (int i = 0; i < 2; i++) {
 		CHECK_INT(keyring_find_kept(i ? "b" : "a", "CRYPT-LUKS2-1", &h, &e), 0);
 		CHECK_INT(dm_crypt_finds(k.user), 1 + i);
@@ -145,7 +165,7 @@ static void not_its_own(void)
 	CHECK_INT(links_of(k.thread), 0);
 	/* its key is gone, while a clone's is there */
 	keep("clone", 2);
-	ring = keyring_sys_search(KEY_SPEC_USER_KEYRING, "keyring", "cryptvol:vol");
+	ring = keyring_sys_search(KEY_SPEC_PROCESS_KEYRING, "keyring", "cryptvol:vol");
 	for (int i = 0; i < LINKS; i++) {
 		struct fake_key *key = key_of(key_of(ring)->links[i]);
 
@@ -154,7 +174,6 @@ static void not_its_own(void)
 	}
 	CHECK_INT(keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e), -ENOKEY);
 	CHECK_STR(e.text, "the key kept for vol is gone");
-	CHECK_INT(dm_crypt_finds(k.user), 0);
 	CHECK_INT(links_of(k.thread), 0);
 }
 
@@ -167,10 +186,73 @@ static void opened_again(void)
 	keep("vol", 1);
 	keep("vol", 2);
 	CHECK_INT(logon_keys_alive(), 1);
-	CHECK_INT(links_of(k.user), 1);
+	CHECK_INT(links_of(k.process), 1);
 	CHECK_INT(keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e), 0);
 	CHECK_INT(dm_crypt_finds(0), 2);
 	keyring_drop(&h);
+}
+
+/* ---- mappings that somebody else closed ---- */
+
+static bool only_b_lives(void *arg, const char *dm_name, const char *dm_uuid)
+{
+	CHECK(arg == &k);
+	CHECK_STR(dm_uuid, "CRYPT-LUKS2-1");
+	return !strcmp(dm_name, "b");
+}
+
+static void reaped(void)
+{
+	char name[] = "n00";
+
+	reset();
+	CHECK_INT(keyring_reap_kept(only_b_lives, &k, &e), 0); /* no process keyring yet */
+	keep("a", 1);
+	keep("b", 2);
+	CHECK_INT(keyring_reap_kept(only_b_lives, &k, &e), 1);
+	CHECK_INT(keyring_check_kept("a", "CRYPT-LUKS2-1", &e), -ENOKEY);
+	CHECK_INT(keyring_check_kept("b", "CRYPT-LUKS2-1", &e), 0);
+	CHECK_INT(logon_keys_alive(), 1);
+	CHECK_INT(keyring_reap_kept(only_b_lives, &k, &e), 0);
+	for (int i = 0; i < 15; i++) { /* as many as the fake's ring takes */
+		name[2] = (char)('a' + i);
+		keep(name, 3);
+	}
+	CHECK_INT(keyring_reap_kept(only_b_lives, &k, &e), 15);
+	CHECK_INT(links_of(k.process), 1);
+}
+
+/* One that another thread is filling has no binding yet, and what isn't ours has another name. */
+static void not_reaped(void)
+{
+	reset();
+	CHECK_INT(keyring_process_init(&e), 0);
+	CHECK_INT(key_of(k.process)->perm, POS(0x3f));
+	CHECK(keyring_sys_add("keyring", "cryptvol:half", NULL, 0, KEY_SPEC_PROCESS_KEYRING) > 0);
+	CHECK(keyring_sys_add("keyring", "another's", NULL, 0, KEY_SPEC_PROCESS_KEYRING) > 0);
+	CHECK(keyring_sys_add("user", "cryptvol:user", "1", 1, KEY_SPEC_PROCESS_KEYRING) > 0);
+	CHECK_INT(keyring_reap_kept(only_b_lives, &k, &e), 0);
+	CHECK_INT(links_of(k.process), 3);
+}
+
+/* As an earlier version left them: below the user keyring, their owner's to change. */
+static void user_keyring_cleared(void)
+{
+	int32_t ring, id;
+
+	reset();
+	keep("vol", 1);
+	ring = new_key("keyring", "cryptvol:old", POS(0x3f) | USR(VIEW));
+	link_into(key_of(k.user), ring);
+	id = new_key("logon", DESCRIPTION, POS(0x35) | USR(VIEW | SETATTR));
+	link_into(key_of(ring), id);
+	link_into(key_of(k.user), new_key("keyring", "another's", POS(0x3f)));
+	CHECK_INT(keyring_clear_user(&e), 1);
+	CHECK(key_of(id)->revoked);
+	CHECK_INT(links_of(k.user), 1);
+	CHECK_INT(links_of(k.thread), 0);
+	CHECK_INT(logon_keys_alive(), 1); /* the process's own */
+	CHECK_INT(keyring_clear_user(&e), 0);
 }
 
 /* ---- each call fails ---- */
@@ -211,13 +293,12 @@ static int failing_put_kept(int n, int code)
 	k.fail_at = 0;
 	if (!r) {
 		CHECK_MSG(dm_crypt_finds(0) == 2, "call %d, errno %d", n, code);
-		CHECK_MSG(links_of(k.user) == 1, "call %d, errno %d", n, code);
+		CHECK_MSG(links_of(k.process) == 1, "call %d, errno %d", n, code);
 		keyring_drop(&h);
 	}
 	CHECK_MSG(links_of(k.thread) == 0, "call %d, errno %d: in the thread keyring", n, code);
-	CHECK_MSG(dm_crypt_finds(k.user) == 0, "call %d, errno %d: to be found", n, code);
 	/* of the failed one nothing is there: either the older one still is, or none */
-	new_process();
+	new_thread();
 	if (r && !keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, NULL)) {
 		CHECK_MSG(dm_crypt_finds(0) == 1, "call %d, errno %d: half a ring", n, code);
 		keyring_drop(&h);
@@ -238,14 +319,13 @@ static int failing_find(int n, int code)
 	r = keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, &e);
 	calls = k.calls;
 	k.fail_at = 0;
-	/* call 6 looks at the binding's type: without it the key is found all the same */
-	CHECK_MSG(r < 0 || !n || n == 6, "call %d, errno %d", n, code);
+	/* call 4 looks at the binding's type: without it the key is found all the same */
+	CHECK_MSG(r < 0 || !n || n == 4, "call %d, errno %d", n, code);
 	if (!r) {
 		CHECK_MSG(dm_crypt_finds(0) == 1, "call %d, errno %d", n, code);
 		keyring_drop(&h);
 	}
 	CHECK_MSG(links_of(k.thread) == 0, "call %d, errno %d: in the thread keyring", n, code);
-	CHECK_MSG(dm_crypt_finds(k.user) == 0, "call %d, errno %d: to be found", n, code);
 	CHECK_MSG(!keyring_find_kept("vol", "CRYPT-LUKS2-1", &h, NULL), "call %d, errno %d: lost",
 		  n, code);
 	return calls;
@@ -342,7 +422,7 @@ static void descriptions(void)
 	reset();
 	CHECK_INT(keyring_put_kept(longest, "U", DESCRIPTION, secret, &h, &e), -ENAMETOOLONG);
 	CHECK_INT(keyring_put_kept("vol", longest, DESCRIPTION, secret, &h, &e), -ENAMETOOLONG);
-	CHECK_INT(links_of(k.user), 0);
+	CHECK_INT(links_of(k.process), 0);
 	longest[127] = '\0'; /* the longest name that device-mapper has */
 	CHECK_INT(keyring_put_kept(longest, longest, DESCRIPTION, secret, &h, &e), 0);
 	keyring_drop(&h);
@@ -355,13 +435,17 @@ int main(void)
 	RUN(two_holds);
 	RUN(foreign_links_stay);
 	RUN(kept_and_found);
+	RUN(not_in_another_process);
 	RUN(two_clones);
 	RUN(not_its_own);
 	RUN(opened_again);
-	RUN_CASE("put_fails_each", each_call_fails(failing_put, 2));
-	RUN_CASE("put_kept_fails_each", each_call_fails(failing_put_kept, 13));
-	RUN_CASE("find_fails_each", each_call_fails(failing_find, 10));
-	RUN_CASE("revoke_fails_each", each_call_fails(failing_revoke, 10));
+	RUN(reaped);
+	RUN(not_reaped);
+	RUN(user_keyring_cleared);
+	RUN_CASE("put_fails_each", each_call_fails(failing_put, 4));
+	RUN_CASE("put_kept_fails_each", each_call_fails(failing_put_kept, 14));
+	RUN_CASE("find_fails_each", each_call_fails(failing_find, 8));
+	RUN_CASE("revoke_fails_each", each_call_fails(failing_revoke, 6));
 	RUN(errors_say_why);
 	RUN(no_keys_in_the_kernel);
 	RUN(descriptions);

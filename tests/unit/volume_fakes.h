@@ -63,13 +63,15 @@ static bool may_stay(const char *what)
 	       (fake.header_handed_on && !strcmp(what, "header"));
 }
 
-/* The last one taken, or it is out of order. */
+/* The last one taken, or it is out of order. The key goes as soon as the table is loaded: the
+ * mapping has a copy of its own. */
 static void release(const char *what)
 {
 	size_t i = fake.n_held, top;
 
 	while (i > 0 && may_stay(fake.held[i - 1]) && strcmp(fake.held[i - 1], what)) {
-		fake.passed_over = true;
+		if (strcmp(what, "key"))
+			fake.passed_over = true;
 		i--;
 	}
 	top = i;

@@ -40,7 +40,7 @@
  *   ENOSPC        1  no room: keyslot area, JSON area, device
  *   ENOMEM        3  memory, or a KDF that needs more than may be used
  *   EAGAIN        1  the system has no more threads to give
- *   ECANCELED     1  the key is no longer wanted: another keyslot opened
+ *   ECANCELED     1  what was begun is no longer wanted: another keyslot opened, the caller has gone
  *   ENOKEY        2  the kept key is gone
  *   EHOSTDOWN     1  the host lacks something (dm-crypt, AF_ALG, a cipher); the sentence says what
  *   ETIMEDOUT     1  a wait ran out

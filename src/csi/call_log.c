@@ -6,9 +6,10 @@
 
 void csi_log_answer(const struct csi_call *c, double seconds)
 {
-	enum csi_log_level level = c->code == CSI_OK ? (c->method && c->method->fast ? CSI_LOG_DEBUG
-										     : CSI_LOG_INFO)
-						     : CSI_LOG_WARNING;
+	enum csi_log_level level =
+		c->code == CSI_OK ? (c->method && c->method->lane == CSI_LANE_FAST ? CSI_LOG_DEBUG
+										   : CSI_LOG_INFO)
+				  : CSI_LOG_WARNING;
 	char id[32], took[32];
 
 	if (!csi_log_enabled(level))

@@ -61,6 +61,7 @@ static const struct {
 	{ ENOKEY, CSI_FAILED_PRECONDITION },
 	{ EHOSTDOWN, CSI_FAILED_PRECONDITION },
 	{ ETIMEDOUT, CSI_UNAVAILABLE },
+	{ ECANCELED, CSI_CANCELLED },
 };
 
 enum csi_code csi_code_of_errno(int code)

@@ -208,7 +208,7 @@ bool csi_id_elsewhere(struct csi_call *call, const char *id)
 enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key)
 {
 	struct err e = { 0 };
-	char text[192];
+	char text[CSI_KEY_MAX];
 	int r, fd;
 
 	snprintf(text, sizeof(text), "%s:%s", kind, key);
@@ -232,7 +232,7 @@ enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key
 
 void csi_leave(struct csi_call *call, const char *kind, const char *key)
 {
-	char text[192];
+	char text[CSI_KEY_MAX];
 
 	snprintf(text, sizeof(text), "%s:%s", kind, key);
 	csi_locks_release(call->driver->locks, text);

@@ -8,6 +8,7 @@
 #include "params.h"
 
 #define CSI_MOUNT_FLAGS_MAX 126u
+#define CSI_KEY_MAX 4224 /* a path, and what it is the key of */
 
 /** A volume capability, checked: exactly one access type, an access mode that a node-local volume
  * can honestly offer. */

@@ -72,34 +72,39 @@ static enum csi_code get_capabilities(struct csi_call *call)
 	return csi_ok(call, (ProtobufCMessage *)r);
 }
 
-#define METHOD(name, lower, handler, fast)                                           \
+#define METHOD(name, lower, handler, lane)                                           \
 	{                                                                            \
 		"/csi.v1.Controller/" name, &csi__v1__##lower##_request__descriptor, \
-			&csi__v1__##lower##_response__descriptor, handler, fast      \
+			&csi__v1__##lower##_response__descriptor, handler, lane      \
 	}
 
 static const struct csi_method methods[] = {
-	METHOD("CreateVolume", create_volume, csi_create_volume, false),
-	METHOD("DeleteVolume", delete_volume, csi_delete_volume, false),
-	METHOD("ControllerPublishVolume", controller_publish_volume, csi_controller_publish, false),
+	METHOD("CreateVolume", create_volume, csi_create_volume, CSI_LANE_CONTROLLER),
+	METHOD("DeleteVolume", delete_volume, csi_delete_volume, CSI_LANE_CONTROLLER),
+	METHOD("ControllerPublishVolume", controller_publish_volume, csi_controller_publish,
+	       CSI_LANE_CONTROLLER),
 	METHOD("ControllerUnpublishVolume", controller_unpublish_volume, csi_controller_unpublish,
-	       false),
+	       CSI_LANE_CONTROLLER),
 	METHOD("ValidateVolumeCapabilities", validate_volume_capabilities,
-	       csi_validate_capabilities, false),
-	METHOD("ListVolumes", list_volumes, csi_list_volumes, false),
-	METHOD("ControllerGetVolume", controller_get_volume, csi_get_volume_rpc, false),
-	METHOD("ControllerModifyVolume", controller_modify_volume, csi_modify_volume, false),
-	METHOD("GetCapacity", get_capacity, csi_get_capacity, false),
-	METHOD("ControllerGetCapabilities", controller_get_capabilities, get_capabilities, true),
-	METHOD("CreateSnapshot", create_snapshot, csi_create_snapshot, false),
-	METHOD("DeleteSnapshot", delete_snapshot, csi_delete_snapshot, false),
-	METHOD("ListSnapshots", list_snapshots, csi_list_snapshots, false),
-	METHOD("GetSnapshot", get_snapshot, csi_get_snapshot, false),
-	METHOD("ControllerExpandVolume", controller_expand_volume, csi_controller_expand, false),
+	       csi_validate_capabilities, CSI_LANE_CONTROLLER),
+	METHOD("ListVolumes", list_volumes, csi_list_volumes, CSI_LANE_CONTROLLER),
+	METHOD("ControllerGetVolume", controller_get_volume, csi_get_volume_rpc,
+	       CSI_LANE_CONTROLLER),
+	METHOD("ControllerModifyVolume", controller_modify_volume, csi_modify_volume,
+	       CSI_LANE_CONTROLLER),
+	METHOD("GetCapacity", get_capacity, csi_get_capacity, CSI_LANE_CONTROLLER),
+	METHOD("ControllerGetCapabilities", controller_get_capabilities, get_capabilities,
+	       CSI_LANE_FAST),
+	METHOD("CreateSnapshot", create_snapshot, csi_create_snapshot, CSI_LANE_CONTROLLER),
+	METHOD("DeleteSnapshot", delete_snapshot, csi_delete_snapshot, CSI_LANE_CONTROLLER),
+	METHOD("ListSnapshots", list_snapshots, csi_list_snapshots, CSI_LANE_CONTROLLER),
+	METHOD("GetSnapshot", get_snapshot, csi_get_snapshot, CSI_LANE_CONTROLLER),
+	METHOD("ControllerExpandVolume", controller_expand_volume, csi_controller_expand,
+	       CSI_LANE_CONTROLLER),
 	METHOD("ControllerListVolumeHealth", controller_list_volume_health, csi_list_volume_health,
-	       false),
+	       CSI_LANE_CONTROLLER),
 	METHOD("ControllerGetVolumeHealth", controller_get_volume_health, csi_get_volume_health,
-	       false),
+	       CSI_LANE_CONTROLLER),
 };
 
 const struct csi_method_list csi_controller_methods = { methods, ARRAY_SIZE(methods) };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -63,17 +64,33 @@ struct csi_call {
 	ProtobufCMessage *response;	 /* set by the handler; in the arena */
 	enum csi_code code;
 	char message[CSI_MESSAGE_MAX];
-	double started; /* base_now */
+	double started;	       /* base_now */
+	double deadline;       /* the same; 0 = none */
+	atomic_bool cancelled; /* nobody waits for the answer */
 };
 
 /** A handler returns csi_fail(...) or csi_ok(call, response). */
 typedef enum csi_code csi_handler(struct csi_call *call);
 
+/* Calls of one kind share a queue and its workers (pool.h), and wait for no other kind: what keeps
+ * them waiting, a derivation, a store that hangs, a device that hangs, is of their own kind, too.
+ */
+enum csi_lane {
+	CSI_LANE_CONTROLLER, /* records, images, snapshots, backups */
+	CSI_LANE_FAST,	     /* answered on the poller: must not block */
+	CSI_LANE_UP,	     /* stage, publish, expand: derivations, mkfs, mounts */
+	CSI_LANE_DOWN,	     /* unpublish, unstage: a pod's end waits for nothing else */
+	CSI_LANE_STATS,	     /* usage and health */
+};
+#define CSI_LANES (CSI_LANE_STATS + 1)
+/** csi_lane_name - "controller", "node_up", ... */
+const char *csi_lane_name(enum csi_lane lane);
+
 struct csi_method {
 	const char *path; /* "/csi.v1.Node/NodeStageVolume" */
 	const ProtobufCMessageDescriptor *request, *response;
 	csi_handler *handle;
-	bool fast; /* answered on the poller: must not block */
+	enum csi_lane lane;
 };
 
 /** csi_fail - set code and sentence; never with a secret. */
@@ -100,6 +117,13 @@ enum csi_code csi_ok(struct csi_call *call, ProtobufCMessage *response);
 void csi_call_decode(struct csi_call *c, uint8_t *wire, size_t len);
 /** csi_call_handle - what was decoded through its handler; a code is never without a sentence. */
 void csi_call_handle(struct csi_call *c);
+
+/** csi_call_stopped - does nobody wait for this call any more? -ETIMEDOUT past its deadline,
+ * -ECANCELED where the client has gone; 0 = go on. */
+int csi_call_stopped(const struct csi_call *c, struct err *e);
+/** csi_serving_stopped - the same of the call that this thread serves (csi_call_handle); the
+ * backend asks. */
+int csi_serving_stopped(void *arg, struct err *e);
 
 /* ---- the wire, before protobuf-c sees it ---- */
 
@@ -148,11 +172,12 @@ const char *csi_socket_path(const char *endpoint);
  * (-EADDRINUSE). */
 int csi_socket_clear(const char *path, struct err *e);
 
+struct csi_pool;
 struct csi_server_config {
 	const char *endpoint; /* unix:///path/csi.sock, unix:/path, or a bare path */
 	unsigned int mode;    /* of the socket, 0600 */
 	int gid;	      /* of the socket, -1 = as it is */
-	unsigned int workers;
+	struct csi_pool *pool;
 	unsigned int grace_seconds; /* how long SIGTERM waits for calls under way */
 	const struct csi_method *methods;
 	size_t n_methods;

@@ -19,6 +19,7 @@ struct csi_driver {
 	struct backend
 		*backend; /* NULL in no mode: the controller keeps the records, the node attaches */
 	struct csi_locks *locks;
+	struct csi_pool *pool;
 	struct csi_metrics *metrics;
 	struct csi_metrics_server *metrics_server; /* NULL = not asked for */
 	struct csi_reaper *reaper;		   /* NULL = nothing is kept */

@@ -322,18 +322,20 @@ static enum csi_code capabilities_rpc(struct csi_call *call)
 	return csi_ok(call, (ProtobufCMessage *)r);
 }
 
-#define METHOD(name, lower, handler, fast)                                                \
+#define METHOD(name, lower, handler, lane)                                                \
 	{                                                                                 \
 		"/csi.v1.GroupController/" name, &csi__v1__##lower##_request__descriptor, \
-			&csi__v1__##lower##_response__descriptor, handler, fast           \
+			&csi__v1__##lower##_response__descriptor, handler, lane           \
 	}
 
 static const struct csi_method methods[] = {
 	METHOD("GroupControllerGetCapabilities", group_controller_get_capabilities,
-	       capabilities_rpc, true),
-	METHOD("CreateVolumeGroupSnapshot", create_volume_group_snapshot, create_rpc, false),
-	METHOD("DeleteVolumeGroupSnapshot", delete_volume_group_snapshot, delete_rpc, false),
-	METHOD("GetVolumeGroupSnapshot", get_volume_group_snapshot, get_rpc, false),
+	       capabilities_rpc, CSI_LANE_FAST),
+	METHOD("CreateVolumeGroupSnapshot", create_volume_group_snapshot, create_rpc,
+	       CSI_LANE_CONTROLLER),
+	METHOD("DeleteVolumeGroupSnapshot", delete_volume_group_snapshot, delete_rpc,
+	       CSI_LANE_CONTROLLER),
+	METHOD("GetVolumeGroupSnapshot", get_volume_group_snapshot, get_rpc, CSI_LANE_CONTROLLER),
 };
 
 const struct csi_method_list csi_group_methods = { methods, ARRAY_SIZE(methods) };

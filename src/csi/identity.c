@@ -92,12 +92,13 @@ static enum csi_code probe(struct csi_call *call)
 
 static const struct csi_method methods[] = {
 	{ "/csi.v1.Identity/GetPluginInfo", &csi__v1__get_plugin_info_request__descriptor,
-	  &csi__v1__get_plugin_info_response__descriptor, get_plugin_info, true },
+	  &csi__v1__get_plugin_info_response__descriptor, get_plugin_info, CSI_LANE_FAST },
 	{ "/csi.v1.Identity/GetPluginCapabilities",
 	  &csi__v1__get_plugin_capabilities_request__descriptor,
-	  &csi__v1__get_plugin_capabilities_response__descriptor, get_plugin_capabilities, true },
+	  &csi__v1__get_plugin_capabilities_response__descriptor, get_plugin_capabilities,
+	  CSI_LANE_FAST },
 	{ "/csi.v1.Identity/Probe", &csi__v1__probe_request__descriptor,
-	  &csi__v1__probe_response__descriptor, probe, true },
+	  &csi__v1__probe_response__descriptor, probe, CSI_LANE_FAST },
 };
 
 const struct csi_method_list csi_identity_methods = { methods, ARRAY_SIZE(methods) };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // cryptvol-csi: options, the driver's parts, then serve until told to stop.
 #include "common.h"
+#include "pool.h"
 
 #include <cryptvol/backend.h>
 #include <cryptvol/keyring.h>
@@ -12,6 +13,9 @@
 #include <sys/un.h>
 
 #define KDF_LOCK_DIR "/run/cryptvol"
+/* Threads of one queue, and when a call counts as one that hangs: most stages are done by then. */
+#define WORKERS_MAX 128u
+#define STUCK_SECONDS 10
 #define MMAP_THRESHOLD_BYTES (256 * 1024)
 
 /* The service manager's notification socket (sd_notify(3)): one datagram, no library needed. */
@@ -174,10 +178,14 @@ static int open_parts(struct csi_driver *d, struct err *e)
 				    .node_id = d->config.node_id,
 				    .backup_dir = d->config.backup_dir,
 				    .overprovision_percent = d->config.overprovision_percent,
-				    /* the other half of the workers is for everything else */
+				    /* the other half of that queue's workers is for the rest */
 				    .slow_calls_max = d->config.n_workers / 2,
 				    .warn = on_repair,
-				    .progress = on_progress };
+				    .progress = on_progress,
+				    .stop = csi_serving_stopped };
+	struct csi_pool_config pool = { .workers = d->config.n_workers,
+					.workers_max = WORKERS_MAX,
+					.stuck_seconds = STUCK_SECONDS };
 	int r;
 
 	d->locks = csi_locks_new();
@@ -196,6 +204,7 @@ static int open_parts(struct csi_driver *d, struct err *e)
 	d->env.mapped = on_mapped;
 	d->env.arg = d->metrics;
 	r = backend_open(d->config.backend, &b, &d->backend, e);
+	r = r ?: csi_pool_new(&pool, &d->pool, e);
 	if (r)
 		return r;
 	return d->config.metrics_address[0]
@@ -207,6 +216,7 @@ static void close_parts(struct csi_driver *d)
 {
 	csi_reaper_stop(d->reaper);
 	csi_metrics_stop(d->metrics_server);
+	csi_pool_free(d->pool);
 	backend_close(d->backend);
 	crypto_kdf_free(d->env.kdf);
 	csi_locks_free(d->locks);
@@ -219,7 +229,7 @@ static int serve(struct csi_driver *d, bool *ret_drained, struct err *e)
 	struct csi_server_config s = { .endpoint = d->config.endpoint,
 				       .mode = d->config.socket_mode_bits,
 				       .gid = d->config.socket_gid,
-				       .workers = d->config.n_workers,
+				       .pool = d->pool,
 				       .grace_seconds = d->config.grace_seconds,
 				       .driver = d,
 				       .ready = on_ready,

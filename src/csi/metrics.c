@@ -2,6 +2,7 @@
 // Prometheus metrics in its text form: calls by method and code with latencies, phases of a stage,
 // the KDF queue and its memory, volumes by state.
 #include "metrics.h"
+#include "pool.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -162,6 +163,38 @@ static void print_kdf(FILE *f, struct csi_driver *d)
 		(unsigned long long)st.derivations);
 }
 
+static void print_lanes(FILE *f, struct csi_pool *pool)
+{
+	struct csi_lane_stats st[CSI_LANES];
+	unsigned int i;
+
+	for (i = 0; i < CSI_LANES; i++)
+		csi_pool_stats(pool, (enum csi_lane)i, &st[i]);
+	fprintf(f, "# HELP cryptvol_csi_queued Calls that wait for a worker, by queue.\n"
+		   "# TYPE cryptvol_csi_queued gauge\n");
+	for (i = 0; i < CSI_LANES; i++)
+		if (i != CSI_LANE_FAST)
+			fprintf(f, "cryptvol_csi_queued{queue=\"%s\"} %u\n",
+				csi_lane_name((enum csi_lane)i), st[i].queued);
+	fprintf(f, "# HELP cryptvol_csi_workers Workers by queue: busy, or stuck in a call for too "
+		   "long.\n"
+		   "# TYPE cryptvol_csi_workers gauge\n");
+	for (i = 0; i < CSI_LANES; i++)
+		if (i != CSI_LANE_FAST)
+			fprintf(f,
+				"cryptvol_csi_workers{queue=\"%1$s\",state=\"busy\"} %2$u\n"
+				"cryptvol_csi_workers{queue=\"%1$s\",state=\"stuck\"} %3$u\n",
+				csi_lane_name((enum csi_lane)i), st[i].busy, st[i].stuck);
+	fprintf(f, "# HELP cryptvol_csi_given_up_total Calls whose client left before they were "
+		   "begun.\n"
+		   "# TYPE cryptvol_csi_given_up_total counter\n");
+	for (i = 0; i < CSI_LANES; i++)
+		if (i != CSI_LANE_FAST)
+			fprintf(f, "cryptvol_csi_given_up_total{queue=\"%s\"} %llu\n",
+				csi_lane_name((enum csi_lane)i),
+				(unsigned long long)st[i].taken_back);
+}
+
 char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d)
 {
 	char *text = NULL;
@@ -182,6 +215,8 @@ char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d)
 		     "Phases of staging and unstaging a volume, with their time.");
 	pthread_mutex_unlock(&m->lock);
 	print_kdf(f, d);
+	if (d->pool)
+		print_lanes(f, d->pool);
 	csi_metrics_print_state(f, d);
 	if (fclose(f)) {
 		free(text);

@@ -60,23 +60,25 @@ static enum csi_code get_info(struct csi_call *call)
 	return csi_ok(call, r->accessible_topology ? (ProtobufCMessage *)r : NULL);
 }
 
-#define METHOD(name, lower, handler, fast)                                      \
+#define METHOD(name, lower, handler, lane)                                      \
 	{                                                                       \
 		"/csi.v1.Node/" name, &csi__v1__##lower##_request__descriptor,  \
-			&csi__v1__##lower##_response__descriptor, handler, fast \
+			&csi__v1__##lower##_response__descriptor, handler, lane \
 	}
 
 static const struct csi_method methods[] = {
-	METHOD("NodeStageVolume", node_stage_volume, node_stage_rpc, false),
-	METHOD("NodeUnstageVolume", node_unstage_volume, node_unstage_rpc, false),
-	METHOD("NodePublishVolume", node_publish_volume, node_publish_rpc, false),
-	METHOD("NodeUnpublishVolume", node_unpublish_volume, node_unpublish_rpc, false),
-	METHOD("NodeGetVolumeStats", node_get_volume_stats, node_stats_rpc, false),
-	METHOD("NodeExpandVolume", node_expand_volume, node_expand_rpc, false),
-	METHOD("NodeGetVolumeHealth", node_get_volume_health, node_volume_health_rpc, false),
-	METHOD("NodeGetStorageHealth", node_get_storage_health, node_storage_health_rpc, false),
-	METHOD("NodeGetCapabilities", node_get_capabilities, get_capabilities, true),
-	METHOD("NodeGetInfo", node_get_info, get_info, true),
+	METHOD("NodeStageVolume", node_stage_volume, node_stage_rpc, CSI_LANE_UP),
+	METHOD("NodeUnstageVolume", node_unstage_volume, node_unstage_rpc, CSI_LANE_DOWN),
+	METHOD("NodePublishVolume", node_publish_volume, node_publish_rpc, CSI_LANE_UP),
+	METHOD("NodeUnpublishVolume", node_unpublish_volume, node_unpublish_rpc, CSI_LANE_DOWN),
+	METHOD("NodeGetVolumeStats", node_get_volume_stats, node_stats_rpc, CSI_LANE_STATS),
+	METHOD("NodeExpandVolume", node_expand_volume, node_expand_rpc, CSI_LANE_UP),
+	METHOD("NodeGetVolumeHealth", node_get_volume_health, node_volume_health_rpc,
+	       CSI_LANE_STATS),
+	METHOD("NodeGetStorageHealth", node_get_storage_health, node_storage_health_rpc,
+	       CSI_LANE_STATS),
+	METHOD("NodeGetCapabilities", node_get_capabilities, get_capabilities, CSI_LANE_FAST),
+	METHOD("NodeGetInfo", node_get_info, get_info, CSI_LANE_FAST),
 };
 
 /* csi-resizer asks the controller whether nodes can expand. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one file that knows gRPC: its C core behind csi_server_run. One completion queue, one poller,
-// a pool of workers; Identity and capability calls are answered on the poller, so that a liveness
-// probe never waits behind a mkfs.
+// The one file that knows gRPC: its C core behind csi_server_run. One completion queue, one poller;
+// calls go to the pool's workers, but for Identity and capability calls, which are answered on the
+// poller, so that a liveness probe never waits behind a mkfs.
 #include "csi.h"
+#include "pool.h"
 
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
@@ -13,15 +14,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define MESSAGE_MAX_BYTES (1024 * 1024)
 /* What the library itself refuses we never see and can't wipe: it takes more in than we do. */
 #define LIBRARY_MAX_BYTES (16 * MESSAGE_MAX_BYTES)
 #define CALLS_ARMED 8
-#define WORKERS_MAX 64u
-#define WORKER_NICE 10
 
 enum tag_kind { TAG_NEW_CALL, TAG_CLOSED, TAG_RECEIVED, TAG_SENT, TAG_SHUTDOWN };
 
@@ -42,7 +40,8 @@ struct rpc {
 	unsigned int pending; /* tags that have not come back, and a worker that holds it; under
 				 server->lock */
 	struct tag on_new, on_closed, on_received, on_sent;
-	struct rpc *next; /* in the queue of the workers */
+	struct csi_job job;
+	bool queued; /* was given to the pool; the poller's */
 };
 
 struct server {
@@ -50,12 +49,9 @@ struct server {
 	grpc_server *grpc;
 	grpc_completion_queue *cq;
 	pthread_mutex_t lock;
-	pthread_cond_t work, idle;
-	struct rpc *head, **tail;
+	pthread_cond_t idle;
 	unsigned int running; /* calls that a worker holds or that are queued */
-	bool stopping;	      /* no new calls are armed */
-	bool workers_stop;
-	bool stopped; /* the shutdown tag came back */
+	bool stopped;	      /* the shutdown tag came back */
 	uint64_t last_id;
 	struct tag on_shutdown;
 };
@@ -158,6 +154,12 @@ static void decode(struct rpc *r)
 	size_t len;
 	uint8_t *wire;
 
+	if (r->received && r->received->type == GRPC_BB_RAW &&
+	    r->received->data.raw.compression != GRPC_COMPRESS_NONE) {
+		wipe_slices(r->received);
+		csi_fail(c, CSI_UNIMPLEMENTED, "compressed requests aren't taken");
+		return;
+	}
 	len = r->received ? grpc_byte_buffer_length(r->received) : 0;
 	if (len > MESSAGE_MAX_BYTES) {
 		wipe_slices(r->received);
@@ -231,49 +233,60 @@ static void serve(struct rpc *r)
 
 /* ---- workers ---- */
 
-static void enqueue(struct server *s, struct rpc *r)
+/* Its queue and worker have done with it. */
+static void leave(struct rpc *r)
 {
+	struct server *s = r->server;
+
+	rpc_unref(r);
 	pthread_mutex_lock(&s->lock);
-	r->next = NULL;
-	*s->tail = r;
-	s->tail = &r->next;
-	s->running++;
-	r->pending++;
-	pthread_cond_signal(&s->work);
+	if (--s->running == 0)
+		pthread_cond_broadcast(&s->idle);
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void *worker(void *arg)
+static void run_job(struct csi_job *job)
 {
-	struct server *s = arg;
+	struct rpc *r = (struct rpc *)((char *)job - offsetof(struct rpc, job));
 
-	/* Derivations are all computing: the poller, which answers probes, goes first. */
-	(void)!setpriority(PRIO_PROCESS, (id_t)gettid(), WORKER_NICE);
-	for (;;) {
-		struct rpc *r;
+	serve(r);
+	csi_pool_done(r->server->config->pool, job);
+	leave(r);
+}
 
-		pthread_mutex_lock(&s->lock);
-		while (!s->head && !s->workers_stop)
-			pthread_cond_wait(&s->work, &s->lock);
-		r = s->head;
-		if (r) {
-			s->head = r->next;
-			if (!s->head)
-				s->tail = &s->head;
-		}
-		pthread_mutex_unlock(&s->lock);
-		if (!r)
-			return NULL;
-		serve(r);
-		rpc_unref(r);
-		pthread_mutex_lock(&s->lock);
-		if (--s->running == 0)
-			pthread_cond_broadcast(&s->idle);
-		pthread_mutex_unlock(&s->lock);
-	}
+static void enqueue(struct server *s, struct rpc *r)
+{
+	pthread_mutex_lock(&s->lock);
+	s->running++;
+	r->pending++;
+	pthread_mutex_unlock(&s->lock);
+	r->queued = true;
+	r->job.run = run_job;
+	csi_pool_add(s->config->pool, &r->job, r->call.method->lane);
+}
+
+/* Nobody waits for it any more: if it wasn't begun, it never is. */
+static void on_cancelled(struct rpc *r)
+{
+	r->call.cancelled = true;
+	if (!r->queued || !csi_pool_take_back(r->server->config->pool, &r->job))
+		return;
+	serve(r); /* is refused */
+	leave(r);
 }
 
 /* ---- poller ---- */
+
+/* By the clock of base_now; 0 = none. */
+static double deadline_of(const struct rpc *r)
+{
+	gpr_timespec at = r->details.deadline, left;
+
+	if (gpr_time_cmp(at, gpr_inf_future(at.clock_type)) == 0)
+		return 0;
+	left = gpr_time_sub(at, gpr_now(at.clock_type));
+	return base_now() + (double)left.tv_sec + (double)left.tv_nsec / 1e9;
+}
 
 static void on_new_call(struct rpc *r, bool ok)
 {
@@ -291,6 +304,7 @@ static void on_new_call(struct rpc *r, bool ok)
 	r->call.started = base_now();
 	r->call.driver = s->config->driver;
 	r->call.arena = csi_arena_new();
+	r->call.deadline = deadline_of(r);
 	r->call.method = find_method(s, r->details.method);
 	rpc_ref(r);
 	memset(&op, 0, sizeof(op));
@@ -312,7 +326,7 @@ static void on_received(struct rpc *r, bool ok)
 	const struct csi_method *m = r->call.method;
 
 	if (ok && r->received && m && r->call.arena) {
-		if (m->fast)
+		if (m->lane == CSI_LANE_FAST)
 			serve(r);
 		else
 			enqueue(r->server, r);
@@ -351,6 +365,10 @@ static void *poller(void *arg)
 			on_received(t->rpc, ev.success);
 			break;
 		case TAG_CLOSED:
+			if (t->rpc->cancelled)
+				on_cancelled(t->rpc);
+			rpc_unref(t->rpc);
+			break;
 		case TAG_SENT:
 			rpc_unref(t->rpc);
 			break;
@@ -451,41 +469,21 @@ static bool stop(struct server *s)
 
 static grpc_server *make_server(void)
 {
-	grpc_arg args[2] = {
+	grpc_arg args[3] = {
 		{ .type = GRPC_ARG_INTEGER,
 		  .key = (char *)(uintptr_t)GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
 		  .value.integer = LIBRARY_MAX_BYTES },
 		{ .type = GRPC_ARG_INTEGER,
 		  .key = (char *)(uintptr_t)GRPC_ARG_ALLOW_REUSEPORT,
 		  .value.integer = 0 },
+		/* The library would unpack 1 MiB into 1 GiB before it looks at the size. */
+		{ .type = GRPC_ARG_INTEGER,
+		  .key = (char *)(uintptr_t)GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION,
+		  .value.integer = 0 },
 	};
 	grpc_channel_args all = { ARRAY_SIZE(args), args };
 
 	return grpc_server_create(&all, NULL);
-}
-
-static int start_threads(struct server *s, pthread_t *poll, pthread_t *pool, unsigned int *ret_n,
-			 struct err *e)
-{
-	int r;
-
-	for (*ret_n = 0; *ret_n < s->config->workers; (*ret_n)++) {
-		r = pthread_create(&pool[*ret_n], NULL, worker, s);
-		if (r)
-			return err_sys(e, -r, "no worker thread");
-	}
-	r = pthread_create(poll, NULL, poller, s);
-	return r ? err_sys(e, -r, "no poller thread") : 0;
-}
-
-static void join_workers(struct server *s, pthread_t *pool, unsigned int n)
-{
-	pthread_mutex_lock(&s->lock);
-	s->workers_stop = true;
-	pthread_cond_broadcast(&s->work);
-	pthread_mutex_unlock(&s->lock);
-	for (unsigned int i = 0; i < n; i++)
-		pthread_join(pool[i], NULL);
 }
 
 /* A server that never started still has to be shut down before it may be destroyed. */
@@ -508,15 +506,10 @@ int csi_server_run(const struct csi_server_config *c, bool *ret_drained, struct 
 {
 	struct server s = { .config = c,
 			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .work = PTHREAD_COND_INITIALIZER,
 			    .idle = PTHREAD_COND_INITIALIZER };
-	pthread_t poll, pool[WORKERS_MAX];
-	unsigned int n = 0;
+	pthread_t poll;
 	int r;
 
-	if (c->workers < 1 || c->workers > WORKERS_MAX)
-		return err_set(e, -EINVAL, "workers: %u is outside 1..%u", c->workers, WORKERS_MAX);
-	s.tail = &s.head;
 	gpr_set_log_function(quiet_log);
 	grpc_init();
 	s.cq = grpc_completion_queue_create_for_next(NULL);
@@ -525,11 +518,11 @@ int csi_server_run(const struct csi_server_config *c, bool *ret_drained, struct 
 	r = listen_on(&s, e);
 	if (!r) {
 		grpc_server_start(s.grpc);
-		r = start_threads(&s, &poll, pool, &n, e);
+		r = pthread_create(&poll, NULL, poller, &s);
+		r = r ? err_sys(e, -r, "no poller thread") : 0;
 	}
 	if (r) {
 		discard(&s);
-		join_workers(&s, pool, n);
 		destroy(&s);
 		grpc_completion_queue_destroy(s.cq);
 		grpc_shutdown();
@@ -545,7 +538,6 @@ int csi_server_run(const struct csi_server_config *c, bool *ret_drained, struct 
 	 * moment, so the process may just end. */
 	if (!*ret_drained)
 		return 0;
-	join_workers(&s, pool, n); /* before the queue goes: their answers are in it */
 	destroy(&s);
 	pthread_join(poll, NULL);
 	grpc_completion_queue_destroy(s.cq);

@@ -2,15 +2,19 @@
 """The server under its calls: what no library would encode, deadlines, kills, concurrency, the socket, signals."""
 import os
 import random
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 
+import grpc
+
 from lab import (FULL, MIB, SCRATCH, Driver, Failed, case, expect, in_background, mappings, mount_cap, mounted, pb, run, run_on,
-                 secret)
+                 secret, text_of, wait_for)
 
 CREATE = "/csi.v1.Controller/CreateVolume"
 STAGE = "/csi.v1.Node/NodeStageVolume"
@@ -167,43 +171,48 @@ def costly(name, iterations=6000000):
             "CRYPTO_PBKDF_FORCE_ITERATIONS": str(iterations)}
 
 
-def measure(lab, seconds):
-    """Client-side times of the calls that liveness depends on, in milliseconds, sorted."""
-    times, limit = [], time.monotonic() + seconds
-    while time.monotonic() < limit:
-        for call in (lab.c.Probe, lab.c.NodeGetInfo, lab.c.ControllerGetCapabilities):
-            t = time.monotonic()
-            call(timeout=5)
-            times.append((time.monotonic() - t) * 1000)
-        time.sleep(0.02)
-    return sorted(times)
+def stages_begun(lab):
+    return len([line for line in lab.driver.log_text().splitlines() if 'event="request"' in line and "NodeStageVolume" in line])
 
 
-@case("a probe is answered within 100 ms while all eight workers are busy, and so are capability calls")
+@case("while all workers of the stages derive keys: probes, capabilities, figures, lists and other volumes' ends are answered")
 def fast_lane(lab):
-    # The control: what this machine's scheduler alone costs when as many others compute beside an idle driver.
-    hogs = [subprocess.Popen(["nice", "-n", "10", sys.executable, "-c", "while True: pass"]) for _ in range(8)]
-    time.sleep(0.3)
-    alone = measure(lab, 1.5)
-    for h in hogs:
-        h.kill()
-        h.wait()
-    volumes = [lab.create(secrets=costly(f"busy-{i}", 800000), size=16 * MIB) for i in range(8)]
-    joins = [in_background(v.stage) for v in volumes]
-    time.sleep(0.3)
-    times = measure(lab, 1.5)
-    try:  # a call that needs a worker waits
-        lab.c.ListVolumes(timeout=0.05)
-        waited = False
-    except Failed as e:
-        waited = e.code == "DEADLINE_EXCEEDED"
-    for what, t in (("workers busy", times), ("other processes busy, driver idle", alone)):
-        print(f"    {what}: {len(t)} calls, median {t[len(t) // 2]:.1f} ms, 90 % {t[len(t) * 9 // 10]:.1f} ms, worst {t[-1]:.1f} ms")
-    expect("the stages", ["OK"] * 8, [j() for j in joins])
-    assert waited, "control: the workers weren't busy"
-    # A guest has one processor, and its kernel's own work isn't preempted: there the worst of all is the scheduler's.
-    slow = times[len(times) * 8 // 10] if os.cpu_count() == 1 else times[-1]
-    assert times[len(times) // 2] < 50 and slow < 100 + alone[len(alone) * 8 // 10], f"{slow:.0f} ms"
+    other = lab.create(encrypted=False, size=16 * MIB)
+    path = other.up()
+    volumes = [lab.create(secrets=costly(f"busy-{i}"), size=16 * MIB) for i in range(9)]
+    for v in volumes:
+        v.attach()
+    begun = stages_begun(lab)
+    joins = [in_background(v.stage, timeout=280) for v in volumes]
+    done = []
+    for join in joins:
+        threading.Thread(target=lambda join=join: done.append(join())).start()
+    wait_for("all workers have one", 60, lambda: stages_begun(lab) >= begun + 8)
+    for call, kw in (("Probe", {}), ("NodeGetInfo", {}), ("ControllerGetCapabilities", {}), ("ListVolumes", {}),
+                     ("NodeGetVolumeStats", dict(volume_id=other.id, volume_path=path)),
+                     ("NodeUnpublishVolume", dict(volume_id=other.id, target_path=path)),
+                     ("NodeUnstageVolume", dict(volume_id=other.id, staging_target_path=other.staging))):
+        getattr(lab.c, call)(**kw, timeout=200)
+    # The order of events, not a time: nine derivations, eight at once, weren't done by then.
+    assert len(done) < len(joins), "all stages had ended before these calls were answered"
+    other.targets.clear()
+    wait_for("the stages", 280, lambda: len(done) == len(joins))
+    expect("the stages", ["OK"] * len(joins), done)
+
+
+@case("a compressed request is refused before it is unpacked: a gigabyte in a megabyte costs nothing")
+def gzip_bombs(lab):
+    def peak():
+        return int(re.search(r"VmHWM:\s+(\d+)", text_of(f"/proc/{lab.driver.pid}/status"))[1]) // 1024
+    bomb = field(1, "x" * 200) + bytes(15 * MIB)
+    before, codes = peak(), []
+    call = lab.c.channel.unary_unary(CREATE, request_serializer=lambda b: b, response_deserializer=lambda b: b)
+    waiting = [call.future(bomb, timeout=120, compression=grpc.Compression.Gzip) for _ in range(24)]
+    for w in waiting:
+        codes.append(w.code().name)
+    expect("codes", {"UNIMPLEMENTED"}, set(codes))
+    assert peak() < before + 48, f"{peak() - before} MiB for 24 requests"
+    lab.c.Probe()
 
 
 @case("a deadline that passes doesn't end the work: the retry is told ABORTED, then succeeds; one format")
@@ -341,12 +350,9 @@ def sigterm(lab):
     w.attach()
     join = in_background(w.stage)
     time.sleep(0.5)
-    started = time.monotonic()
     lab.driver.process.send_signal(signal.SIGTERM)
-    expect("exit status", 0, lab.driver.process.wait(20))
-    took = time.monotonic() - started
-    assert join() != "OK"
-    assert took < 4, f"{took:.1f} s with a grace of 1 s"
+    expect("exit status", 0, lab.driver.process.wait(200))
+    assert join() != "OK", "the driver waited for the derivation"
     lab.driver.restart()
     w.secrets = secret("x")
     w.stage()

@@ -12,6 +12,13 @@ static uint64_t device_bytes(const struct backend_volume *v)
 	return v->size_bytes + v->header_bytes;
 }
 
+/* What a block volume holds is its pods' business. A copy that is to be mounted gets no file system of
+ * ours: what is there is mounted, or nothing is. */
+static enum backend_format inherited_fs(bool block, bool made)
+{
+	return block || made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
+}
+
 /* What the new volume takes over from its source. Everything that has bytes of somebody is open
  * only. */
 static int inherit(struct backend *b, const struct backend_create *c,
@@ -25,7 +32,7 @@ static int inherit(struct backend *b, const struct backend_create *c,
 		return 0;
 	if (c->source == BACKEND_SOURCE_SNAPSHOT) {
 		v->pin = snap->pin;
-		v->fs_format = snap->fs_made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
+		v->fs_format = inherited_fs(snap->block, snap->fs_made);
 		v->format = snap->format;
 		v->header_bytes = snap->header_bytes;
 	} else {
@@ -35,7 +42,7 @@ static int inherit(struct backend *b, const struct backend_create *c,
 		if (r)
 			return r;
 		v->pin = src.pin;
-		v->fs_format = src.fs_format;
+		v->fs_format = src.block ? inherited_fs(true, true) : src.fs_format;
 		v->format = src.format;
 		v->header_bytes = src.header_bytes;
 		backend_volume_clear(&src);

@@ -213,11 +213,6 @@ static enum csi_code expand(struct csi_call *call, const Csi__V1__ControllerExpa
 		backend_volume_clear(&v);
 		return csi_fail_err(call, &e, "ControllerExpandVolume");
 	}
-	if (q->volume_capability && cap.block != v.block) {
-		backend_volume_clear(&v);
-		return csi_fail(call, CSI_INVALID_ARGUMENT,
-				"volume_capability: the volume is of the other kind");
-	}
 	/* Never smaller: what is there satisfies any lower requirement, as long as the limit isn't
 	 * below it. */
 	r = csi_size_pick(q->capacity_range, v.size_bytes, v.size_bytes, &size, &e);

@@ -61,7 +61,7 @@ static int check_stoppable(struct csi_driver *d, const char *id, struct err *e)
 	if (r)
 		return r;
 	r = backend_use_list(d->backend, id, BACKEND_USE_STAGED, &list, &n, e);
-	if (!r && n && v.block && !v.encrypted)
+	if (!r && n && !strncmp(list[0].cap, "block", 5) && !v.encrypted)
 		r = err_set(
 			e, -EOPNOTSUPP,
 			"volume \"%s\" is a plain block volume: nothing can stop its writes while "

@@ -62,7 +62,7 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 			  &e);
 	if (r && r != -ENOENT)
 		return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	if (!r && (old.readonly != want->readonly || strcmp(old.cap, want->cap) != 0))
+	if (!r && (old.readonly != want->readonly || !csi_cap_text_same(old.cap, want->cap)))
 		return csi_fail(
 			call, CSI_ALREADY_EXISTS,
 			"volume \"%s\" is published at %s with another capability or readonly flag",
@@ -147,14 +147,6 @@ static bool target_is_right(const char *target, const char *source, bool block)
 	return block ? S_ISBLK(a.st_mode) && a.st_rdev == b.st_rdev : a.st_dev == b.st_dev;
 }
 
-/* Pods of several groups may share a volume on a node: the last one's call counts, as with
- * kubelet's own way. */
-static int publish_to_group(const struct csi_cap *cap, const char *source, bool readonly,
-			    struct err *e)
-{
-	return *cap->mount_group && !readonly ? fs_set_group(source, cap->gid, e) : 0;
-}
-
 static int publish(const Csi__V1__NodePublishVolumeRequest *q, const struct csi_cap *cap,
 		   const char *source, bool readonly, bool known, struct err *e)
 {
@@ -166,9 +158,6 @@ static int publish(const Csi__V1__NodePublishVolumeRequest *q, const struct csi_
 	struct fs_mounted old;
 	int r;
 
-	r = publish_to_group(cap, source, readonly, e);
-	if (r)
-		return r;
 	if (!fs_query_mount(q->target_path, &old, NULL) &&
 	    target_is_right(q->target_path, source, cap->block))
 		return fs_finish_bind(&m, e); /* the driver may have been killed before */

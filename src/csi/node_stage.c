@@ -51,12 +51,44 @@ static enum csi_code find_volume(struct node_stage *s, const char *id, struct cs
 	return r ? csi_fail_err(s->call, &e, "volume \"%s\"", id) : CSI_OK;
 }
 
+/* A volume may be staged the other way than it was made: backup products write a file system's bytes
+ * into a block volume, and read them from one. Nothing is formatted for that, then or later. */
+static enum csi_code check_conversion(struct node_stage *s)
+{
+	const struct backend_volume *v = &s->volume;
+
+	if (!s->cap.block) /* what a block volume holds is mounted, or nothing is */
+		return v->encrypted && v->format == BACKEND_FORMAT_NONE
+			       ? csi_fail(s->call, CSI_FAILED_PRECONDITION,
+					  "volume_capability: volume \"%s\" is a new block volume "
+					  "and holds no file system; it isn't formatted",
+					  v->id)
+			       : CSI_OK;
+	return v->fs_format == BACKEND_FORMATTING
+		       ? csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				  "\"%s\" is just being formatted for the first time", v->id)
+		       : CSI_OK;
+}
+
+/* Recorded before a pod may write to the device: from then on nobody makes a file system over it. */
+static enum csi_code give_up_formatting(struct node_stage *s)
+{
+	struct backend_volume *v = &s->volume;
+	struct err e = { 0 };
+
+	if (s->is_static || v->adopted || v->block || v->fs_format == BACKEND_FORMATTED)
+		return CSI_OK;
+	if (backend_set_fs(s->call->driver->backend, v->id, BACKEND_FORMATTED, "", 0, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", v->id);
+	v->fs_format = BACKEND_FORMATTED;
+	return CSI_OK;
+}
+
 static enum csi_code check_cap(struct node_stage *s)
 {
-	if (!s->volume.adopted && s->cap.block != s->volume.block)
-		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
-				"volume_capability: volume \"%s\" is a %s volume", s->volume.id,
-				s->volume.block ? "block" : "mount");
+	if (!s->is_static && !s->volume.adopted && s->cap.block != s->volume.block &&
+	    check_conversion(s))
+		return s->call->code;
 	if (!s->cap.block && *s->cap.fs_type && *s->volume.fs_type &&
 	    strcmp(s->cap.fs_type, s->volume.fs_type) != 0)
 		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
@@ -204,6 +236,8 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use,
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	code = attach(s);
 	code = code ?: open_device(s);
+	if (!code && s->cap.block)
+		code = give_up_formatting(s);
 	if (!code && !s->cap.block) {
 		t = base_now();
 		code = node_mount(s);
@@ -231,7 +265,6 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
 	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
 	struct csi_map context = csi_map(q->volume_context, q->n_volume_context);
-	struct csi_cap staged_cap = *cap;
 	enum csi_code code;
 
 	if (!s || !use || text_copy(use->path, sizeof(use->path), q->staging_target_path))
@@ -241,10 +274,7 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	s->staging = q->staging_target_path;
 	s->readonly = csi_cap_readonly_mode(cap);
 	use->readonly = s->readonly;
-	/* The group isn't compared: each call applies its own, and after a restart of kubelet it
-	 * may be another pod's. */
-	staged_cap.mount_group = "";
-	csi_cap_text(&staged_cap, use->cap);
+	csi_cap_text(cap, use->cap);
 	code = find_volume(s, q->volume_id, context);
 	code = code ?: check_cap(s);
 	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));

@@ -211,7 +211,6 @@ enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key
 	char text[CSI_KEY_MAX];
 	int r, fd;
 
-	csi_try_store(call->driver);
 	snprintf(text, sizeof(text), "%s:%s", kind, key);
 	r = csi_locks_try(call->driver->locks, text);
 	if (r == -EINPROGRESS)

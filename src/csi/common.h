@@ -92,5 +92,6 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e);
 /** csi_resume_leftovers - at start: resume what a driver that died in the middle of a cut left
  * suspended. */
 int csi_resume_leftovers(struct csi_driver *d, struct err *e);
-/** csi_use_holds - a backend_use_test: is the volume mounted there, or mapped at all? */
-bool csi_use_holds(void *arg, const char *id, enum backend_use_kind kind, const char *path);
+/** csi_forget_past_uses - at the first start after a boot: records of stages and publications that
+ * ended with the kernel before are dropped. */
+void csi_forget_past_uses(struct csi_driver *d);

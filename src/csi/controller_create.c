@@ -242,6 +242,13 @@ static enum csi_code create(struct csi_call *call, struct request *q)
 	int r;
 
 	code = csi_topology_check(call, q->m->accessibility_requirements, "volumes made here");
+	if (code == CSI_RESOURCE_EXHAUSTED &&
+	    !backend_finish_create(call->driver->backend, q->m->name, &v, NULL)) {
+		backend_volume_clear(&v);
+		return csi_fail(call, CSI_ALREADY_EXISTS,
+				"volume \"%s\" exists with other accessibility_requirements",
+				q->m->name);
+	}
 	if (code)
 		return code;
 	code = check_source(call, q);

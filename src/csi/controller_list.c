@@ -167,10 +167,6 @@ enum csi_code csi_get_capacity(struct csi_call *call)
 	    (q->n_volume_capabilities &&
 	     csi_caps_parse(q->volume_capabilities, q->n_volume_capabilities, &cap, &modes, &e)))
 		return csi_ok(call, (ProtobufCMessage *)r);
-	/* Zero, not an error: the scheduler keeps the last answer that wasn't one. */
-	csi_try_store(call->driver);
-	if (backend_check(call->driver->backend, NULL))
-		return csi_ok(call, (ProtobufCMessage *)r);
 	if (backend_capacity(call->driver->backend, class.thick, &available, &e))
 		return csi_fail_err(call, &e, "GetCapacity");
 	header = class.encrypted ? BACKEND_HEADER_BYTES : 0;

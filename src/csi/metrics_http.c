@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small HTTP server for the metrics: one request a connection, on a thread of its own.
+// A small HTTP server for the metrics: one request a connection, each on a thread of its own, so
+// that a connection that says nothing keeps nobody waiting.
 #include "driver.h"
 
 #include <netdb.h>
@@ -11,12 +12,16 @@
 #define REQUEST_MAX_BYTES 8192
 #define REQUEST_MAX_MS 5000
 #define HOST_MAX 128
+#define CLIENTS_MAX 16
+#define ACCEPT_PAUSE_MS 200 /* after an error that isn't the client's */
 
 struct csi_metrics_server {
 	struct csi_driver *driver;
 	pthread_t thread;
-	pthread_mutex_t lock; /* of client */
-	int fd, client;	      /* client: the connection that is served, -1 = none */
+	pthread_mutex_t lock;	      /* of the clients */
+	pthread_cond_t ended;	      /* a client's thread */
+	int fd, clients[CLIENTS_MAX]; /* connections that are served; -1 = none */
+	unsigned int n_clients;
 };
 
 static void send_all(int fd, const char *s, size_t n)
@@ -101,33 +106,99 @@ static void serve_one(struct csi_driver *d, int fd)
 	}
 }
 
-/* The connection that a stop cuts off. */
-static void set_client(struct csi_metrics_server *s, int fd)
+/* ---- connections ---- */
+
+struct client {
+	struct csi_metrics_server *server;
+	unsigned int slot;
+	int fd;
+};
+
+/* Descriptors are closed under the lock: a stop cuts off those in the list. */
+static void leave(struct client *c)
 {
+	struct csi_metrics_server *s = c->server;
+
 	pthread_mutex_lock(&s->lock);
-	s->client = fd;
+	s->clients[c->slot] = -1;
+	s->n_clients--;
+	close(c->fd);
+	pthread_cond_broadcast(&s->ended);
 	pthread_mutex_unlock(&s->lock);
+	free(c);
+}
+
+static void *serve_client(void *arg)
+{
+	struct client *c = arg;
+
+	serve_one(c->server->driver, c->fd);
+	leave(c);
+	return NULL;
+}
+
+/* A place among the clients; NULL: there are as many as may be. */
+static struct client *enter(struct csi_metrics_server *s, int fd)
+{
+	struct client *c = calloc(1, sizeof(*c));
+	unsigned int i = 0;
+
+	pthread_mutex_lock(&s->lock);
+	while (i < CLIENTS_MAX && s->clients[i] >= 0)
+		i++;
+	if (c && i < CLIENTS_MAX) {
+		*c = (struct client){ s, i, fd };
+		s->clients[i] = fd;
+		s->n_clients++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (i < CLIENTS_MAX)
+		return c;
+	free(c);
+	return NULL;
+}
+
+static void take_in(struct csi_metrics_server *s, int fd)
+{
+	struct client *c = enter(s, fd);
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r;
+
+	if (!c) {
+		reply(fd, "503 Service Unavailable", "too many connections\n");
+		close(fd);
+		return;
+	}
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, serve_client, c);
+	pthread_attr_destroy(&attr);
+	if (r)
+		leave(c);
 }
 
 static void *serve(void *arg)
 {
 	struct csi_metrics_server *s = arg;
+	bool told = false;
 
 	for (;;) {
 		int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
 
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0 && errno == EINVAL) /* shut down */
+		if (fd >= 0) {
+			told = false;
+			take_in(s, fd);
+		} else if (errno == EINVAL) { /* shut down */
 			return NULL;
-		if (fd < 0) {
-			csi_logf(CSI_LOG_ERROR, "metrics", "accept: %s", strerrordesc_np(errno));
-			return NULL;
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			/* No descriptors, no memory: that passes. */
+			if (!told)
+				csi_logf(CSI_LOG_ERROR, "metrics", "accept: %s",
+					 strerrordesc_np(errno));
+			told = true;
+			poll(NULL, 0, ACCEPT_PAUSE_MS);
 		}
-		set_client(s, fd);
-		serve_one(s->driver, fd);
-		set_client(s, -1);
-		close(fd);
 	}
 }
 
@@ -191,8 +262,10 @@ int csi_metrics_serve(const char *address, struct csi_driver *d, struct csi_metr
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory for the metrics' server");
 	s->driver = d;
-	s->client = -1;
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		s->clients[i] = -1;
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_cond_init(&s->ended, NULL);
 	s->fd = listen_on(address, e);
 	r = s->fd < 0 ? s->fd : 0;
 	if (!r) {
@@ -216,12 +289,16 @@ void csi_metrics_stop(struct csi_metrics_server *s)
 	if (!s)
 		return;
 	shutdown(s->fd, SHUT_RDWR); /* ends the accept */
-	pthread_mutex_lock(&s->lock);
-	if (s->client >= 0)
-		shutdown(s->client, SHUT_RDWR);
-	pthread_mutex_unlock(&s->lock);
 	pthread_join(s->thread, NULL);
 	close(s->fd);
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		if (s->clients[i] >= 0)
+			shutdown(s->clients[i], SHUT_RDWR);
+	while (s->n_clients)
+		pthread_cond_wait(&s->ended, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+	pthread_cond_destroy(&s->ended);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

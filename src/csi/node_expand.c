@@ -252,9 +252,6 @@ enum csi_code node_stats_rpc(struct csi_call *call)
 	if (!*q->volume_path)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_path: missing");
 	rc = find_path(call, q->volume_id, q->volume_path, &e);
-	/* kubelet asks for a block volume at a bind of its own, beside the target. */
-	if (rc && node_volume_at(q->volume_id, q->volume_path))
-		rc = 0;
 	/* A static volume has uses and no record. */
 	code = csi_get_volume(call, q->volume_id, &v);
 	if (code && rc)

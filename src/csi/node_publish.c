@@ -53,7 +53,6 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 				  bool *ret_known)
 {
 	struct backend_use old;
-	struct fs_mounted m;
 	struct err e = { 0 };
 	size_t others;
 	int r;
@@ -63,9 +62,7 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 			  &e);
 	if (r && r != -ENOENT)
 		return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	*ret_known = !r && old.readonly == want->readonly && !strcmp(old.cap, want->cap);
-	/* A record of what isn't mounted any more couldn't be dropped: the disk was full. */
-	if (!r && !*ret_known && !fs_query_mount(q->target_path, &m, NULL))
+	if (!r && (old.readonly != want->readonly || strcmp(old.cap, want->cap) != 0))
 		return csi_fail(
 			call, CSI_ALREADY_EXISTS,
 			"volume \"%s\" is published at %s with another capability or readonly flag",
@@ -76,6 +73,7 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 				"volume \"%s\" is published at another path, and its access mode "
 				"allows one only",
 				q->volume_id);
+	*ret_known = !r;
 	return CSI_OK;
 }
 
@@ -116,16 +114,23 @@ static enum csi_code check_staging(struct csi_call *call,
 
 static int make_target(const char *path, bool block, struct err *e)
 {
+	struct stat st;
 	int fd;
 
-	if (!block)
-		return mkdir(path, 0750) && errno != EEXIST
-			       ? err_sys(e, -errno, "target_path: %s can't be made", path)
-			       : 0;
-	fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
-	if (fd < 0)
+	if (!block && mkdir(path, 0750) && errno != EEXIST)
 		return err_sys(e, -errno, "target_path: %s can't be made", path);
-	close(fd);
+	if (block) {
+		fd = open(path, O_CREAT | O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+		if (fd < 0 && errno != ELOOP && errno != EISDIR)
+			return err_sys(e, -errno, "target_path: %s can't be made", path);
+		base_closep(&fd);
+	}
+	/* The kernel would follow a link, and mount on what nobody could find again. */
+	if (lstat(path, &st))
+		return err_sys(e, -errno, "target_path: %s", path);
+	if (block ? !S_ISREG(st.st_mode) : !S_ISDIR(st.st_mode))
+		return err_set(e, -EINVAL, "target_path: %s is there, and is no %s", path,
+			       block ? "regular file" : "folder");
 	return 0;
 }
 
@@ -135,6 +140,13 @@ static int remove_target(const char *path, struct err *e)
 		return 0;
 	if (errno == ENOTDIR && (!unlink(path) || errno == ENOENT))
 		return 0;
+	/* Files that lay in the folder below the mount are somebody's. To fail for them would hold
+	 * up the end of the pod, and nothing here could ever help. */
+	if (errno == ENOTEMPTY || errno == EEXIST) {
+		csi_logf(CSI_LOG_WARNING, "target", "%s isn't empty without its mount; it stays",
+			 path);
+		return 0;
+	}
 	return err_sys(e, -errno, "target_path: %s can't be removed", path);
 }
 
@@ -223,6 +235,30 @@ static enum csi_code source_of(struct csi_call *call, const Csi__V1__NodePublish
 	return r ? csi_fail_err(call, &e, "volume \"%s\"", q->volume_id) : CSI_OK;
 }
 
+/* The node of a device can be written through whatever its mount says: only a device that is
+ * read-only itself keeps that promise. */
+static enum csi_code check_readonly_block(struct csi_call *call,
+					  const Csi__V1__NodePublishVolumeRequest *q,
+					  const struct csi_cap *cap, const char *source)
+{
+	_cleanup_free_ char *text = NULL;
+	struct stat st;
+	char path[64];
+
+	if (!cap->block || !q->readonly)
+		return CSI_OK;
+	if (!stat(source, &st)) {
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/ro", major(st.st_rdev),
+			 minor(st.st_rdev));
+		if (!io_read_file(path, 64, &text, NULL) && text[0] == '1')
+			return CSI_OK;
+	}
+	return csi_fail(call, CSI_FAILED_PRECONDITION,
+			"readonly: the device of volume \"%s\" can be written, and a read-only "
+			"target wouldn't change that; claim it with an access mode that only reads",
+			q->volume_id);
+}
+
 static enum csi_code publish_locked(struct csi_call *call,
 				    const Csi__V1__NodePublishVolumeRequest *q,
 				    const struct csi_cap *cap)
@@ -240,6 +276,7 @@ static enum csi_code publish_locked(struct csi_call *call,
 	code = check_second(call, q, cap, use, &known);
 	code = code ?: source_of(call, q, cap, source);
 	code = code ?: check_staging(call, q, cap);
+	code = code ?: check_readonly_block(call, q, cap, source);
 	if (code)
 		return code;
 	/* The record first: a mount that nobody knows of could never be found again. */
@@ -294,18 +331,19 @@ static enum csi_code unpublish(struct csi_call *call, const char *id, const char
 
 	r = fs_unmount(path, false, &e);
 	r = r ?: remove_target(path, &e);
-	if (r)
-		return csi_fail_err(call, &e, "volume \"%s\"", id);
-	node_forget_use(call, id, BACKEND_USE_TARGET, path);
-	return CSI_OK;
+	r = r ?: backend_use_drop(call->driver->backend, id, BACKEND_USE_TARGET, path, &e);
+	return r ? csi_fail_err(call, &e, "volume \"%s\"", id) : CSI_OK;
 }
 
 enum csi_code node_unpublish_rpc(struct csi_call *call)
 {
 	const Csi__V1__NodeUnpublishVolumeRequest *q =
 		(const Csi__V1__NodeUnpublishVolumeRequest *)call->request;
+	struct err e = { 0 };
 	enum csi_code code;
+	bool here = false;
 	size_t others;
+	int r;
 
 	if (!*q->volume_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
@@ -317,7 +355,11 @@ enum csi_code node_unpublish_rpc(struct csi_call *call)
 	if (code)
 		return code;
 	/* Only what was published by us is unmounted and removed. */
-	if (node_is_used_at(call, q->volume_id, BACKEND_USE_TARGET, q->target_path, &others))
+	r = node_is_used_at(call, q->volume_id, BACKEND_USE_TARGET, q->target_path, &here, &others,
+			    &e);
+	if (r)
+		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
+	else if (here)
 		code = unpublish(call, q->volume_id, q->target_path);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 /* ---- what is to be staged ---- */
 
@@ -86,57 +87,60 @@ int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind k
 	return r ?: found;
 }
 
-/* Where else it is staged. A record that the kernel contradicts, since it couldn't be dropped on a
- * full disk, doesn't count. */
-static int find_elsewhere(const struct node_stage *s, bool *ret, struct err *e)
-{
-	struct backend *b = s->call->driver->backend;
-	struct backend_use *list = NULL;
-	size_t n = 0;
-	int r;
-
-	*ret = false;
-	r = backend_use_list(b, s->volume.id, BACKEND_USE_STAGED, &list, &n, e);
-	for (size_t i = 0; !r && i < n; i++) {
-		if (!strcmp(list[i].path, s->staging))
-			continue;
-		if (backend_use_holds(b, s->volume.id, BACKEND_USE_STAGED, list[i].path))
-			*ret = true;
-		else
-			node_forget_use(s->call, s->volume.id, BACKEND_USE_STAGED, list[i].path);
-	}
-	free(list);
-	return r;
-}
-
 static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want)
 {
-	struct backend *b = s->call->driver->backend;
 	struct backend_use old;
 	struct err e = { 0 };
-	bool elsewhere;
 	size_t others;
 	int r;
 
 	r = node_find_use(s->call, s->volume.id, BACKEND_USE_STAGED, s->staging, &old, &others, &e);
 	if (r && r != -ENOENT)
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
-	s->known = !r && !strcmp(old.cap, want->cap) && old.readonly == want->readonly;
-	if (!r && !s->known && backend_use_holds(b, s->volume.id, BACKEND_USE_STAGED, s->staging))
+	if (!r && (strcmp(old.cap, want->cap) != 0 || old.readonly != want->readonly))
 		return csi_fail(s->call, CSI_ALREADY_EXISTS,
 				"volume \"%s\" is staged at %s with another capability",
 				s->volume.id, s->staging);
-	if (!r)
-		return CSI_OK;
-	if (find_elsewhere(s, &elsewhere, &e))
-		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
-	return elsewhere ? csi_fail(s->call, CSI_FAILED_PRECONDITION,
-				    "volume \"%s\" is staged at another path on this node",
-				    s->volume.id)
-			 : CSI_OK;
+	if (r && others)
+		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				"volume \"%s\" is staged at another path on this node",
+				s->volume.id);
+	s->known = !r;
+	return CSI_OK;
 }
 
 /* ---- stage ---- */
+
+/* A device of the kernel's, as what it is listed in sysfs: a line of text, "" where it has none. */
+static void sysfs_line(dev_t device, const char *name, char *ret, size_t cap)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(device), minor(device), name);
+	if (io_read_file(path, 8192, &text, NULL) || text_copy(ret, cap, text))
+		ret[0] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+}
+
+/* A static volume is a device of its own: one that names the mapping or the image of a recorded
+ * volume would be a second way to that volume's data. */
+static bool is_anothers(const struct node_stage *s, dev_t device)
+{
+	const struct csi_driver *d = s->call->driver;
+	struct backend_volume v = { .size_bytes = 0 };
+	char name[4096], dir[4096];
+
+	sysfs_line(device, "loop/backing_file", name, sizeof(name));
+	snprintf(dir, sizeof(dir), "%.4000s/volumes/", d->config.state_dir);
+	if (*name && !strncmp(name, dir, strlen(dir)))
+		return true;
+	sysfs_line(device, "dm/name", name, sizeof(name));
+	if (!*name || !csi_id_plausible(name) || backend_get(d->backend, name, &v, NULL))
+		return false;
+	backend_volume_clear(&v);
+	return true;
+}
 
 static enum csi_code attach(struct node_stage *s)
 {
@@ -151,6 +155,11 @@ static enum csi_code attach(struct node_stage *s)
 			return csi_fail(s->call, CSI_NOT_FOUND,
 					"volume_context.device: %s is no block device on this node",
 					s->backing);
+		if (is_anothers(s, st.st_rdev))
+			return csi_fail(
+				s->call, CSI_PERMISSION_DENIED,
+				"volume_context.device: %s is another volume of this driver",
+				s->backing);
 		return CSI_OK;
 	}
 	if (backend_attach(s->call->driver->backend, s->volume.id, s->readonly, s->backing, &e))
@@ -318,20 +327,18 @@ enum csi_code node_stage_rpc(struct csi_call *call)
 static int unstage(struct csi_call *call, const char *id, const char *path, struct err *e)
 {
 	struct csi_driver *d = call->driver;
-	bool here, ours = csi_id_plausible(id) && backend_id_is_ours(d->backend, id);
+	bool here = false, ours = csi_id_plausible(id) && backend_id_is_ours(d->backend, id);
 	size_t others = 0;
-	int r = 0;
+	int r;
 
-	here = node_is_used_at(call, id, BACKEND_USE_STAGED, path, &others);
-	if (here)
+	r = node_is_used_at(call, id, BACKEND_USE_STAGED, path, &here, &others, e);
+	if (!r && here)
 		r = fs_unmount(path, false, e);
 	if (!r && !others && (ours || here) && !dm_name_valid(id, NULL))
 		r = node_close_crypt(d, id, e);
 	if (!r && !others && ours)
 		r = backend_detach(d->backend, id, e);
-	if (!r)
-		node_forget_use(call, id, BACKEND_USE_STAGED, path);
-	return r;
+	return r ?: backend_use_drop(d->backend, id, BACKEND_USE_STAGED, path, e);
 }
 
 enum csi_code node_unstage_rpc(struct csi_call *call)

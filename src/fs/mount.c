@@ -83,11 +83,25 @@ static int mount_errno(int code)
 	}
 }
 
+/* What a bind mount has from the mount that it is of. A remount names all flags anew, but for those
+ * of atime, which it keeps where it names none. */
+static unsigned long inherited_flags(const char *target)
+{
+	struct statvfs st;
+
+	if (statvfs(target, &st))
+		return MS_NOSUID | MS_NODEV | MS_NOEXEC;
+	return (st.f_flag & ST_RDONLY ? MS_RDONLY : 0) | (st.f_flag & ST_NOSUID ? MS_NOSUID : 0) |
+	       (st.f_flag & ST_NODEV ? MS_NODEV : 0) | (st.f_flag & ST_NOEXEC ? MS_NOEXEC : 0);
+}
+
 static int set_bind_options(const char *target, unsigned long flags, struct err *e)
 {
 	const unsigned long per_mount = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME |
 					MS_NODIRATIME | MS_RELATIME;
 
+	if (flags & per_mount)
+		flags |= inherited_flags(target);
 	if (!(flags & per_mount) ||
 	    !mount(NULL, target, NULL, MS_BIND | MS_REMOUNT | (flags & per_mount), NULL))
 		return 0;

@@ -4,7 +4,7 @@ names, pages. What no library would encode is in wire.py."""
 import os
 import sys
 
-from lab import (GIB, HEADER, MIB, SCRATCH, Driver, Failed, Mode, block_cap, case, expect, lose_records, mount_cap, pb, run, run_on,
+from lab import (GIB, HEADER, MIB, SCRATCH, Driver, Failed, Mode, block_cap, case, expect, lose_records, make_store, mount_cap, pb, run, run_on,
                  secret, source_snapshot, source_volume)
 
 RANGE = pb.CapacityRange
@@ -274,6 +274,8 @@ def topology(lab):
     other = {k: "n2" for k in segments}
     lab.c.fails("RESOURCE_EXHAUSTED", "CreateVolume", name="elsewhere", volume_capabilities=[mount_cap()],
                 accessibility_requirements=pb.TopologyRequirement(requisite=[pb.Topology(segments=other)]))
+    lab.c.fails("ALREADY_EXISTS", "CreateVolume", name=v.name, volume_capabilities=[mount_cap()], parameters={"encrypted": "true"},
+                accessibility_requirements=pb.TopologyRequirement(requisite=[pb.Topology(segments=other)]))
     lab.create(accessibility_requirements=pb.TopologyRequirement(
         requisite=[pb.Topology(segments=other), pb.Topology(segments=segments)]))
 
@@ -283,7 +285,7 @@ def snapshot_topology(lab):
     segments = dict(lab.c.NodeGetInfo().accessible_topology.segments)
     there = pb.TopologyRequirement(requisite=[pb.Topology(segments={k: "n2" for k in segments})])
     here = pb.TopologyRequirement(requisite=[*there.requisite, pb.Topology(segments=segments)])
-    backup = {"type": "bak", "backupDir": f"{lab.driver.state}/store"}
+    backup = {"type": "bak", "backupDir": make_store(f"{lab.driver.state}/store")}
     v = lab.create(encrypted=False)
     assert "requisite" in lab.c.fails("RESOURCE_EXHAUSTED", "CreateSnapshot", source_volume_id=v.id, name="elsewhere",
                                       accessibility_requirements=there)

@@ -223,7 +223,6 @@ def consistency(lab, kind):
     print(f"    {rounds} cuts of {w.n} writes, none torn; {torn} of {len(apart)} torn where taken apart; "
           f"the longest stop of the writer: {w.slowest * 1000:.0f} ms")
     assert torn, "control: snapshots one after the other aren't torn, so the test sees nothing"
-    assert w.slowest < 1, f"the writer stood still for {w.slowest:.2f} s"
 
 
 @case("group snapshots: no cut has B(n+1) without A(n+1), block volumes")

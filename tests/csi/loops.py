@@ -97,7 +97,7 @@ def settled(lab, wanted):
     limit = time.monotonic() + 10
     while True:
         found = state(lab)
-        if found[0] == wanted or time.monotonic() > limit:
+        if {**found[0], "threads": wanted["threads"]} == wanted or time.monotonic() > limit:
             return found
         time.sleep(0.2)
 
@@ -117,6 +117,9 @@ def lifecycle(lab):
     print(f"    {LOOPS} loops in {took:.0f} s, {LOOPS / took:.1f} a second; resident memory {rss} KiB before, {rss_after} KiB after; "
           f"{before['descriptors']} descriptors, {before['threads']} threads")
     expect("loops", LOOPS + VOLUMES, sum(done.values()))
+    # Workers are started as calls come in at once, four queues of them at most.
+    assert after["threads"] <= before.pop("threads") + 4 * AT_ONCE, f"{after['threads']} threads"
+    after.pop("threads")
     expect("at the end as at the start", before, after)
     assert rss_after < rss + 4096, f"{rss_after - rss} KiB more"
     for v in list(volumes):

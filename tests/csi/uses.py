@@ -7,7 +7,7 @@ import sys
 import time
 
 from lab import (CRYPTSETUP, FULL, MIB, SCRATCH, Driver, Failed, Lab, Mode, block_cap, case, data_of, device_bytes, expect, fingerprint,
-                 in_background, loop_of, mappings, mount_cap, mounted, pb, run, run_on, secret, source_snapshot, source_volume)
+                 in_background, lab_loop, loop_of, mappings, mount_cap, mounted, pb, run, run_on, secret, source_snapshot, source_volume)
 
 REFUSED = "FAILED_PRECONDITION"
 
@@ -54,7 +54,9 @@ def second_publish(lab):
                    outcome(lambda: v.publish(cap=make(mode=Mode.SINGLE_NODE_WRITER if mode != "SINGLE_NODE_WRITER"
                                                       else Mode.SINGLE_NODE_MULTI_WRITER))))
             expect(f"{what}: other target, same fields", same, outcome(lambda: v.publish("second")))
-            expect(f"{what}: other target, readonly", other, outcome(lambda: v.publish("third", readonly=True)))
+            # A device's node can be written through whatever its mount says.
+            promised = REFUSED if other == "OK" and v.is_block and not readonly else other
+            expect(f"{what}: other target, readonly", promised, outcome(lambda: v.publish("third", readonly=True)))
             expect(f"{what}: the other kind", REFUSED, outcome(
                 lambda: v.publish("fourth", cap=block_cap() if make is mount_cap else mount_cap())))
             if same == "OK" and make is mount_cap and not readonly:
@@ -118,6 +120,72 @@ def reader_only(lab):
     new.attach()
     new.stage_fails(REFUSED)
     expect("written", [], list(data_of(new.image)))
+
+
+@case("a read-only target keeps nosuid, nodev and noexec of the stage")
+def readonly_keeps_flags(lab):
+    v = lab.create(cap=mount_cap(flags=["nosuid", "nodev", "noexec"]))
+    v.attach()
+    v.stage()
+    wanted = {"nosuid", "nodev", "noexec"}
+    assert wanted <= set(mounted(v.staging)["options"]), "control: the stage has them"
+    target = v.publish(cap=mount_cap(), readonly=True)
+    assert wanted | {"ro"} <= set(mounted(target)["options"]), mounted(target)["options"]
+
+
+@case("a target that is a symbolic link or a file is refused, and nothing is mounted behind it")
+def target_is_link(lab):
+    v, raw = lab.create(encrypted=False), lab.create(encrypted=False, cap=block_cap())
+    elsewhere = f"{lab.kubelet}/elsewhere"
+    os.makedirs(elsewhere)
+    for w, behind in ((v, elsewhere), (raw, f"{elsewhere}/file")):
+        w.attach()
+        w.stage()
+        os.makedirs(os.path.dirname(w.target()), exist_ok=True)
+        if w is raw:
+            open(behind, "wb").close()
+        os.symlink(behind, w.target())
+        expect("a link", "INVALID_ARGUMENT", outcome(w.publish))
+        assert not mounted(behind), "it is mounted behind the link"
+        assert os.path.islink(w.target()), "the link isn't ours to remove"
+        os.unlink(w.target())
+    open(v.target(), "wb").close()
+    expect("a file", "INVALID_ARGUMENT", outcome(v.publish))
+    os.unlink(v.target())
+    os.mkdir(raw.target())
+    expect("a folder", "INVALID_ARGUMENT", outcome(raw.publish))
+    os.rmdir(raw.target())
+    v.publish()
+    raw.publish()
+
+
+@case("a target folder with files of somebody: they are hidden, stay, and hold up no end")
+def target_with_files(lab):
+    v = lab.create(encrypted=False)
+    v.attach()
+    v.stage()
+    os.makedirs(v.target())
+    with open(f"{v.target()}/theirs", "wb") as f:
+        f.write(b"kept")
+    v.publish()
+    expect("what the pod sees", ["lost+found"], os.listdir(v.target()))
+    v.down()
+    expect("what lay there", b"kept", open(f"{v.target()}/theirs", "rb").read())
+    v.delete()
+    os.unlink(f"{v.target()}/theirs")
+    os.rmdir(v.target())
+
+
+@case("a static volume that names another volume's mapping or image is refused")
+def static_names_another(lab):
+    v = lab.create()
+    v.up()
+    for device in (v.mapper, lab_loop(v)):
+        for encrypted in ("true", "false"):
+            lab.c.fails("PERMISSION_DENIED", "NodeStageVolume", volume_id="static-thief", staging_target_path=f"{lab.kubelet}/thief",
+                        volume_capability=mount_cap(), volume_context={"encrypted": encrypted, "device": device},
+                        secrets=v.secrets if encrypted == "true" else {})
+    v.down()
 
 
 @case("read-only publish cut between its two steps: the retry makes it read-only")

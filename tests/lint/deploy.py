@@ -245,6 +245,26 @@ def without_labels(o):
     return {k: without_labels(v) for k, v in o.items() if k not in ("labels", "matchLabels", "namespace")}
 
 
+def check_extras(values):
+    """What a chart's user adds reaches the pods."""
+    mine = {"image": {"digest": "sha256:" + "ab" * 32}, "node": {"podLabels": {"mine": "n"}}, "controller": {"podLabels": {"mine": "c"}},
+            "driver": {"extraEnv": [{"name": "A", "value": "b"}], "extraVolumes": [{"name": "x", "emptyDir": {}}],
+                       "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}]}}
+    bad = []
+    for _, o in render(merged(values, mine)):
+        if o["kind"] not in ("DaemonSet", "Deployment"):
+            continue
+        node, pod = o["kind"] == "DaemonSet", o["spec"]["template"]
+        driver = pod["spec"]["containers"][0]
+        wanted = {"image": driver["image"] == values["image"]["repository"] + "@" + mine["image"]["digest"],
+                  "podLabels": pod["metadata"]["labels"].get("mine") == ("n" if node else "c"),
+                  "extraEnv": mine["driver"]["extraEnv"][0] in driver["env"],
+                  "extraVolumeMounts": not node or mine["driver"]["extraVolumeMounts"][0] in driver["volumeMounts"],
+                  "extraVolumes": not node or mine["driver"]["extraVolumes"][0] in pod["spec"]["volumes"]}
+        bad += [f"{o['kind']}: {k} doesn't reach the pod" for k, there in wanted.items() if not there]
+    return bad
+
+
 def check_same(plain, chart):
     a = {(o["kind"], o["metadata"]["name"]): without_labels(o) for _, o in plain}
     b = {(o["kind"], o["metadata"]["name"]): without_labels(o) for _, o in chart}
@@ -410,6 +430,7 @@ def main():
     report("parameters of classes and volumes exist", check_parameters(examples + chart_full, params))
     report("secret keys exist", check_secrets(examples, keys))
     report("metrics of the dashboard exist", check_dashboard(json.loads(read("deploy/grafana/cryptvol.json")), metrics()))
+    report("a digest, labels, variables and volumes of the chart's user reach the pods", check_extras(values))
     report("the chart's values fit the schema", check_schema(values, schema) + check_schema(full, schema))
     report("each value is used and has a default", check_values_used(
         values, schema, "".join(read(p) for p in files(CHART + "/templates", ""))))

@@ -122,7 +122,6 @@ static void pbkdf2_stops(void)
 		_Atomic bool stop = false;
 		const struct crypto_wish wish = { .stop = &stop };
 		int r;
-		double start = base_now();
 		pthread_t id;
 
 		text_copy(p.hash, sizeof(p.hash), hashes[i]);
@@ -132,7 +131,6 @@ static void pbkdf2_stops(void)
 		r = crypto_kdf_derive_wish(kdf, &p, pass, "salt", 4, &wish, key, NULL);
 		CHECK_INT(r, -ECANCELED);
 		CHECK_INT(key->len, 0);
-		CHECK(base_now() - start < 5);
 		pthread_join(id, NULL);
 	}
 	CHECK(!crypto_kdf_can_stop(&(struct crypto_pbkdf){ CRYPTO_PBKDF2, "whirlpool", 1, 0, 0 }));

@@ -30,7 +30,7 @@ FUZZ_CSI_SRC := $(filter-out %/main.c %/server.c %/socket.c %/wipe.c %/arena.c s
 	tests/fuzz/csi_fakes.c tests/fuzz/csi_arena.c
 FUZZ_CSI_ROOMS := base crypto luks dm keyring block fs
 FUZZ_CSI_FAKED := dm_control_open fs_type_of fs_make fs_uuid_of fs_check fs_mount_on fs_unmount fs_grow fs_freeze fs_thaw fs_query_usage \
-	fs_query_mount fs_set_group fs_wipe_signatures
+	fs_query_mount fs_wipe_signatures
 FUZZ_CSI_LINK := $(FUZZ_CSI_FAKED:%=-Wl,--wrap=%) $(CSI_PROTO_C:.c=.o) -lprotobuf-c -lkeyutils -lblkid -ldl
 FUZZ_CSI_OBJ := $(patsubst %.c,$(FUZZ_DIR)/%.o,tests/fuzz/csi_mutate.c $(FUZZ_CSI_SRC) \
 	$(foreach r,$(filter-out $(FUZZ_ROOMS),$(FUZZ_CSI_ROOMS)),$(wildcard src/$(r)/*.c)))

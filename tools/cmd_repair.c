@@ -9,6 +9,7 @@ int cmd_repair(struct cli *c)
 	int r;
 
 	r = cli_need_luks2(c);
+	c->env.despite_foreign = true; /* this verb is the person's say */
 	if (!r)
 		r = cli_load(c, &h);
 	if (r)

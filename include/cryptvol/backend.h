@@ -94,8 +94,23 @@ struct backend_use {
 };
 enum backend_use_kind { BACKEND_USE_NODE = 0, BACKEND_USE_STAGED = 1, BACKEND_USE_TARGET = 2 };
 
+/** Is this use of a volume so, by the kernel? Asked about stages and publications only. One that
+ * isn't is about to be forgotten: what is left at @path of a publication is removed. */
+typedef bool backend_use_test(void *arg, const char *volume_id, enum backend_use_kind k,
+			      const char *path);
+
 struct backend_config {
 	const char *state_dir, *node_id;
+	const char *lock_dir; /* where locks of volumes lie, best on a tmpfs that all processes over
+				 the state directory see; NULL, or one that can't be used = in the
+				 state directory */
+	const char *store_id_file; /* on another disk than the state directory: remembers which
+				      store is this node's; "" or NULL = nothing does */
+	bool require_mountpoint;   /* the state directory has to be a file system of its own ... */
+	const char *apart_from;	   /* ... other than that of /, and of this folder; NULL = none */
+	/* called with the records locked; NULL = uses can't be checked in this process */
+	backend_use_test *use_holds;
+	void *use_arg;
 	const char
 		*backup_dir; /* where backups of other nodes are looked up; "" or NULL = nowhere */
 	uint64_t overprovision_percent;
@@ -112,10 +127,19 @@ struct backend_config {
 	void *warn_arg;
 };
 struct backend;
-/** backend_open - open (or make) the state directory and its records, repair what a crash left.
- * -EINVAL: no backend @name. */
+/**
+ * backend_open - open (or make) the state directory and its records, repair what a crash left.
+ * -EINVAL: no backend @name. A state directory that can't be opened (its disk isn't mounted, is
+ * another one, or fails) is no error, since what is mounted has to be taken down all the same: it
+ * is told as a warning, and until backend_try opens it, what needs the records fails.
+ */
 int backend_open(const char *name, const struct backend_config *c, struct backend **ret,
 		 struct err *e);
+/** backend_try - if the state directory isn't open, try again. true: this call has opened it. */
+bool backend_try(struct backend *b);
+/** backend_check - 0, or why the records can't be read: -ENOTCONN (no disk, or another one), or
+ * as the disk said. */
+int backend_check(struct backend *b, struct err *e);
 void backend_close(struct backend *b);
 
 /** backend_lock - one operation a volume at a time, whatever thread or process of this node it is:
@@ -313,12 +337,10 @@ int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_
 		     const char *path, struct err *e);
 int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_kind k,
 		     struct backend_use **ret, size_t *ret_n, struct err *e);
-/** backend_use_sweep - once after each boot of the node: drop the records of staging and
- * publication for which @holds says that they aren't so. *ret_dropped: how many. */
-typedef bool backend_use_test(void *arg, const char *volume_id, enum backend_use_kind k,
-			      const char *path);
-int backend_use_sweep(struct backend *b, backend_use_test *holds, void *arg, size_t *ret_dropped,
-		      struct err *e);
+/** backend_use_holds - is a recorded use so, as far as the kernel shows it to this process? A
+ * record that couldn't be dropped, on a full disk, isn't. */
+bool backend_use_holds(struct backend *b, const char *volume_id, enum backend_use_kind k,
+		       const char *path);
 /** backend_use_count - how many volumes have this use of @kind (all that are published to a node).
  */
 int backend_use_count(struct backend *b, enum backend_use_kind k, const char *path, uint64_t *ret,

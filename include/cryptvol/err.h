@@ -43,6 +43,7 @@
  *   ECANCELED     1  what was begun is no longer wanted: another keyslot opened, the caller has gone
  *   ENOKEY        2  the kept key is gone
  *   EHOSTDOWN     1  the host lacks something (dm-crypt, AF_ALG, a cipher); the sentence says what
+ *   ENOTCONN      1  the state directory's disk isn't there, or is another one
  *   ETIMEDOUT     1  a wait ran out
  *   EIO           1  a read or write failed
  *   EINTR         1  a signal came that ends us; what was begun is undone

@@ -73,14 +73,6 @@ int fs_grow(const char *device, const char *mounted_on, const char *type, struct
 int fs_freeze(const char *mounted_on, struct err *e);
 int fs_thaw(const char *mounted_on, struct err *e);
 
-/**
- * fs_set_group - give what is in the file system mounted on @mounted_on to @gid: readable and
- * writable by it, folders with the set-group-ID bit so that new entries follow. The root comes
- * last, so that a root that is right says that all is. Neither links nor mount points are followed.
- * -ENOTBLK: the node's own root file system; -EOPNOTSUPP: folders nested too deeply.
- */
-int fs_set_group(const char *mounted_on, uint32_t gid, struct err *e);
-
 struct fs_usage {
 	uint64_t total_bytes, used_bytes, available_bytes;
 	uint64_t total_inodes, used_inodes, available_inodes;

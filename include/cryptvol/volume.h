@@ -17,7 +17,9 @@ struct secret;
 struct volume_env {
 	struct crypto_kdf *kdf;
 	enum dm_udev_mode udev;
-	bool no_locks;				       /* --disable-locks */
+	bool no_locks;	      /* --disable-locks */
+	bool despite_foreign; /* repair: read a header of which one copy is damaged though a foreign
+				 signature stands on the device; nothing is recovered by itself */
 	void (*warn)(void *arg, const char *sentence); /* things that a person should read though
 							  the verb succeeds; may be NULL */
 	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes);

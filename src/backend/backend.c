@@ -144,6 +144,136 @@ static int open_dirs(struct backend *b, struct err *e)
 	return r ?: open_sub(b, "tmp", &b->fd_tmp, e);
 }
 
+static bool is_new(const struct backend *b)
+{
+	char path[sizeof(b->dir) + 16];
+
+	snprintf(path, sizeof(path), "%s/state.db", b->dir);
+	return access(path, F_OK) && errno == ENOENT;
+}
+
+/* Everything that needs the state directory. */
+static int open_store(struct backend *b, struct err *e)
+{
+	bool new;
+	int r;
+
+	r = disk_check(b, e);
+	if (r)
+		return r;
+	new = is_new(b);
+	r = open_dirs(b, e);
+	r = r ?: state_open(b, b->node_id, e);
+	if (r)
+		return r;
+	if (new)
+		backend_warn(b, "%s: there were no records; a new store is made here", b->dir);
+	disk_remember(b);
+	disk_reserve(b);
+	return repair_at_start(b, e);
+}
+
+static void close_store(struct backend *b)
+{
+	state_close(b);
+	base_closep(&b->fd_volumes);
+	base_closep(&b->fd_snapshots);
+	base_closep(&b->fd_tmp);
+	b->fd_volumes = b->fd_snapshots = b->fd_tmp = -1;
+}
+
+/* The files that others see are opened in a copy first, so that nobody finds a store half open. */
+static void take_store(struct backend *b, struct backend *opened)
+{
+	state_lock(b);
+	b->db = opened->db;
+	b->fd_volumes = opened->fd_volumes;
+	b->fd_snapshots = opened->fd_snapshots;
+	b->fd_tmp = opened->fd_tmp;
+	b->reserve_spent = opened->reserve_spent;
+	b->up = true;
+	state_unlock(b);
+}
+
+static bool is_up(struct backend *b)
+{
+	bool up;
+
+	state_lock(b);
+	up = b->up;
+	state_unlock(b);
+	return up;
+}
+
+/* The caller holds b->open_lock. */
+static bool try_open(struct backend *b)
+{
+	struct backend *copy = malloc(sizeof(*copy));
+	struct err e = { 0 };
+	bool opened = false;
+
+	if (!copy)
+		return false;
+	memcpy(copy, b, sizeof(*copy));
+	copy->opened = false;
+	pthread_mutex_init(&copy->lock, NULL);
+	opened = !open_store(copy, &e);
+	if (opened)
+		take_store(b, copy);
+	else
+		close_store(copy);
+	pthread_mutex_destroy(&copy->lock);
+	free(copy);
+	if (opened)
+		return true;
+	/* The same trouble is told once. */
+	if (strcmp(err_text(&e), err_text(&b->why)) != 0)
+		backend_warn(b, "%s", err_text(&e));
+	state_lock(b);
+	b->why = e;
+	state_unlock(b);
+	return false;
+}
+
+bool backend_try(struct backend *b)
+{
+	bool opened = false;
+
+	if (is_up(b) || pthread_mutex_trylock(&b->open_lock))
+		return false;
+	if (!is_up(b))
+		opened = try_open(b);
+	pthread_mutex_unlock(&b->open_lock);
+	if (opened)
+		backend_warn(b, "%s: the state directory is there now", b->dir);
+	return opened;
+}
+
+int backend_check(struct backend *b, struct err *e)
+{
+	int r;
+
+	state_lock(b);
+	r = b->up ? disk_same(b, e) : err_set(e, b->why.code, "%s", err_text(&b->why));
+	state_unlock(b);
+	return r;
+}
+
+/* A tmpfs can't be full of volumes, nor fail with their disk. */
+static void choose_lock_file(struct backend *b, const char *dir)
+{
+	int fd = -1;
+
+	if (dir && (!mkdir(dir, 0700) || errno == EEXIST)) {
+		snprintf(b->lock_file, sizeof(b->lock_file), "%s/ids-%s.lock", dir, b->node_hash);
+		fd = open(b->lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
+	if (fd < 0)
+		snprintf(b->lock_file, sizeof(b->lock_file), "%.*s/tmp/ids.lock",
+			 (int)sizeof(b->lock_file) - 32, b->dir);
+	base_closep(&fd);
+}
+
 static int open_loop(const struct backend_config *c, struct backend *b, struct err *e)
 {
 	int r;
@@ -155,14 +285,24 @@ static int open_loop(const struct backend_config *c, struct backend *b, struct e
 	b->progress = c->progress;
 	b->stop = c->stop;
 	b->warn_arg = c->warn_arg;
+	b->require_mountpoint = c->require_mountpoint;
+	b->use_holds = c->use_holds;
+	b->use_arg = c->use_arg;
 	pthread_mutex_init(&b->lock, NULL);
-	if (text_copy(b->dir, sizeof(b->dir), c->state_dir) ||
-	    text_copy(b->backup_dir, sizeof(b->backup_dir), c->backup_dir ?: ""))
-		return err_set(e, -EINVAL, "state-dir, backup-dir: too long");
+	pthread_mutex_init(&b->open_lock, NULL);
+	if (text_copy(b->dir, sizeof(b->dir) - 32, c->state_dir) ||
+	    text_copy(b->backup_dir, sizeof(b->backup_dir), c->backup_dir ?: "") ||
+	    text_copy(b->node_id, sizeof(b->node_id), c->node_id) ||
+	    text_copy(b->store_id_file, sizeof(b->store_id_file), c->store_id_file ?: "") ||
+	    text_copy(b->apart_from, sizeof(b->apart_from), c->apart_from ?: ""))
+		return err_set(e, -EINVAL, "state-dir, backup-dir, node-id: too long");
 	r = short_hash(c->node_id, b->node_hash, e);
-	r = r ?: open_dirs(b, e);
-	r = r ?: state_open(b, c->node_id, e);
-	return r ?: repair_at_start(b, e);
+	if (r)
+		return r;
+	choose_lock_file(b, c->lock_dir);
+	b->opened = true;
+	try_open(b);
+	return 0;
 }
 
 /* Other engines get their row here. */
@@ -199,10 +339,8 @@ void backend_close(struct backend *b)
 {
 	if (!b)
 		return;
-	state_close(b);
-	base_closep(&b->fd_volumes);
-	base_closep(&b->fd_snapshots);
-	base_closep(&b->fd_tmp);
+	close_store(b);
+	pthread_mutex_destroy(&b->open_lock);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }

@@ -12,6 +12,13 @@ static uint64_t device_bytes(const struct backend_volume *v)
 	return v->size_bytes + v->header_bytes;
 }
 
+/* What a block volume holds is its pods' business. A copy that is to be mounted gets no file system of
+ * ours: what is there is mounted, or nothing is. */
+static enum backend_format inherited_fs(bool block, bool made)
+{
+	return block || made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
+}
+
 /* What the new volume takes over from its source. Everything that has bytes of somebody is open
  * only. */
 static int inherit(struct backend *b, const struct backend_create *c,
@@ -25,7 +32,7 @@ static int inherit(struct backend *b, const struct backend_create *c,
 		return 0;
 	if (c->source == BACKEND_SOURCE_SNAPSHOT) {
 		v->pin = snap->pin;
-		v->fs_format = snap->fs_made ? BACKEND_FORMATTED : BACKEND_FORMAT_NONE;
+		v->fs_format = inherited_fs(snap->block, snap->fs_made);
 		v->format = snap->format;
 		v->header_bytes = snap->header_bytes;
 	} else {
@@ -35,7 +42,7 @@ static int inherit(struct backend *b, const struct backend_create *c,
 		if (r)
 			return r;
 		v->pin = src.pin;
-		v->fs_format = src.fs_format;
+		v->fs_format = src.block ? inherited_fs(true, true) : src.fs_format;
 		v->format = src.format;
 		v->header_bytes = src.header_bytes;
 		backend_volume_clear(&src);
@@ -128,6 +135,10 @@ static int claim_record(struct backend *b, const struct backend_create *c,
 		err_clear(e);
 		*st = RECORD_CREATING;
 		r = new_record(b, c, snap, v, e);
+	} else if (!r && *st == RECORD_READY && !has_image(b, v->id)) {
+		r = err_set(e, -EUCLEAN,
+			    "the image of \"%s\" is gone, and the volume isn't deleted", v->id);
+		backend_volume_clear(v);
 	} else if (!r && *st == RECORD_DELETING) {
 		backend_volume_clear(v);
 		r = err_set(e, -EINPROGRESS, "the volume of that name is being deleted");
@@ -334,17 +345,28 @@ int backend_create(struct backend *b, const struct backend_create *c,
 
 /* ---- delete ---- */
 
-static int check_unused(struct backend *b, const char *id, struct err *e)
+/* A record that the kernel contradicts is left from a call that couldn't drop it: the disk was
+ * full, or failed. Nobody else is at work: the caller has the volume's lock. */
+static int check_use(struct backend *b, const char *id, enum backend_use_kind k,
+		     const struct backend_use *use, struct err *e)
 {
 	static const char *const how[] = { "published to node", "staged at", "published at" };
 
+	if (backend_use_holds(b, id, k, use->path))
+		return err_set(e, -EBUSY, "volume \"%s\" is %s %s", id, how[k], use->path);
+	(void)!backend_use_drop(b, id, k, use->path, NULL);
+	return 0;
+}
+
+static int check_unused(struct backend *b, const char *id, struct err *e)
+{
 	for (int k = BACKEND_USE_NODE; k <= BACKEND_USE_TARGET; k++) {
 		struct backend_use *list = NULL;
 		size_t n = 0;
 		int r = backend_use_list(b, id, (enum backend_use_kind)k, &list, &n, e);
 
-		if (!r && n)
-			r = err_set(e, -EBUSY, "volume \"%s\" is %s %s", id, how[k], list[0].path);
+		for (size_t i = 0; !r && i < n; i++)
+			r = check_use(b, id, (enum backend_use_kind)k, &list[i], e);
 		free(list);
 		if (r)
 			return r;
@@ -352,6 +374,10 @@ static int check_unused(struct backend *b, const char *id, struct err *e)
 	return 0;
 }
 
+/* The mark before the image goes lets the next start finish a deletion that was cut short. On a
+ * full disk it may be impossible before the image is gone: then only the caller's retry finishes
+ * it, and until then the volume is one whose image is gone, which nothing opens and no name gets.
+ */
 static int remove_volume(struct backend *b, const struct backend_volume *v, struct err *e)
 {
 	/* Nobody knows whether an adopted one has key slots. */
@@ -364,6 +390,10 @@ static int remove_volume(struct backend *b, const struct backend_volume *v, stru
 	state_lock(b);
 	r = volume_row_state(b, v->id, RECORD_DELETING, e);
 	state_unlock(b);
+	if (r == -ENOSPC) {
+		err_clear(e);
+		r = 0;
+	}
 	r = r ?: image_delete(b, false, v->id, header, e);
 	r = r ?: backend_header_forget(b, v->id, e);
 	if (r)

@@ -441,7 +441,7 @@ int backend_group_delete(struct backend *b, const char *id, struct err *e)
 	if (r)
 		return r;
 	state_lock(b);
-	r = state_run(b, NULL, e, "DELETE FROM groups WHERE id=?", "t", id);
+	r = state_release(b, NULL, e, "DELETE FROM groups WHERE id=?", "t", id);
 	state_unlock(b);
 	return r;
 }

@@ -52,13 +52,13 @@ int image_lock(struct backend *b, const char *id, bool shared, int *fd, struct e
 			   .l_len = 1 };
 
 	if (*fd < 0)
-		*fd = openat(b->fd_tmp, "ids.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		*fd = open(b->lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (*fd < 0)
-		return err_sys(e, -errno, "tmp/ids.lock can't be opened");
+		return err_sys(e, -errno, "%s can't be opened", b->lock_file);
 	if (!fcntl(*fd, F_OFD_SETLK, &l))
 		return 0;
 	if (errno != EAGAIN && errno != EACCES)
-		return err_sys(e, -errno, "tmp/ids.lock");
+		return err_sys(e, -errno, "%s", b->lock_file);
 	return err_set(e, -EINPROGRESS, "another operation on \"%s\" is under way", id);
 }
 

@@ -17,8 +17,20 @@ struct backend {
 	char node_hash[NODE_HASH_CHARS + 1];
 	char backup_dir[2048]; /* "" = none */
 	uint64_t overprovision_percent;
-	int fd_volumes, fd_snapshots, fd_tmp; /* subdirectories */
+	int fd_volumes, fd_snapshots, fd_tmp; /* subdirectories; -1 until the store is open */
 	sqlite3 *db;
+	bool opened;	/* by backend_open: from then on records are read only while up */
+	bool up;	/* the store is open: db and the subdirectories are set, and stay */
+	struct err why; /* if not: what is in the way; guarded by lock */
+	pthread_mutex_t open_lock; /* one thread at a time tries to open the store */
+	char node_id[256];
+	char store_id_file[2048]; /* "" = the store's id is remembered nowhere */
+	char apart_from[2048];	  /* with require_mountpoint: a folder of another file system */
+	bool require_mountpoint;
+	char lock_file[2048];	     /* of image_lock */
+	bool reserve_spent;	     /* the reserve was given up, and has to be made again */
+	backend_use_test *use_holds; /* NULL = uses can't be checked here */
+	void *use_arg;
 	pthread_mutex_t lock; /* of db: one statement sequence at a time */
 	atomic_bool reflinks; /* seen to work: image_can_reflink */
 	atomic_uint slow;     /* slow_enter */
@@ -37,6 +49,24 @@ void slow_leave(struct backend *b);
 
 /** look_up_watch - for what only looks into a backup store: it ends with the call. */
 struct backup_watch look_up_watch(const struct backend *b);
+
+/* ---- disk.c: which store lies in the state directory ---- */
+/** disk_check - is the state directory's disk mounted, and does it hold the store that this node
+ * remembers? Nothing is made where it isn't: -ENOTCONN says what is wrong. */
+int disk_check(struct backend *b, struct err *e);
+/** disk_remember - give a store without an id one, and write the id to the file that remembers
+ * it. What can't be written is told as a warning. */
+void disk_remember(struct backend *b);
+/** disk_same - is the state directory still the one that was opened? -ENOTCONN: it isn't. */
+int disk_same(const struct backend *b, struct err *e);
+/** disk_reserve - keep room for the records of deletions and unpublications: a file of allocated
+ * blocks, made again after it was given up. disk_spend_reserve - give that room to the record that
+ * is just being written; false: there is none. */
+void disk_reserve(struct backend *b);
+bool disk_spend_reserve(struct backend *b);
+/** disk_keep_in_place - make the file if it isn't there; changes of it are to need no new blocks,
+ * as far as the file system allows. */
+void disk_keep_in_place(const char *path, off_t reserved_bytes);
 
 /* ---- progress.c ---- */
 struct progress {
@@ -66,6 +96,10 @@ int state_adoption_done(struct backend *b, struct err *e);
  */
 int state_run(struct backend *b, int *ret_changes, struct err *e, const char *sql,
 	      const char *types, ...);
+/** state_release - as state_run, for a record that something went or is going: it may use the room
+ * that is reserved for these. */
+int state_release(struct backend *b, int *ret_changes, struct err *e, const char *sql,
+		  const char *types, ...);
 /** state_query - prepare and bind; step with state_step, then sqlite3_finalize. */
 int state_query(struct backend *b, sqlite3_stmt **ret, struct err *e, const char *sql,
 		const char *types, ...);
@@ -195,5 +229,12 @@ int room_take(struct backend *b, uint64_t bytes, bool promised, struct room *ret
 void room_use(struct room *r, uint64_t done_bytes);
 void room_give_back(struct room *r);
 
+/* ---- uses.c ---- */
+/** uses_sweep - at the first opening after a boot of the node: drop the records of staging and
+ * publication that aren't so any more. *ret_dropped: how many. */
+int uses_sweep(struct backend *b, size_t *ret_dropped, struct err *e);
+
 /* ---- repair.c ---- */
+/** backend_warn - tell whoever listens. */
+void backend_warn(struct backend *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int repair_at_start(struct backend *b, struct err *e);

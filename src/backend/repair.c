@@ -10,10 +10,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static void warn(struct backend *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void warn(struct backend *b, const char *fmt, ...)
+void backend_warn(struct backend *b, const char *fmt, ...)
 {
-	char sentence[sizeof(b->dir) + 512];
+	char sentence[sizeof(b->dir) + ERR_TEXT_MAX];
 	va_list ap;
 
 	if (!b->warn)
@@ -47,10 +46,11 @@ static int drop_unfinished(struct backend *b, struct err *e)
 		if (image_lock(b, id, false, &lock, NULL))
 			continue;
 		if (!unlinkat(b->fd_tmp, d->d_name, 0))
-			warn(b,
-			     "%s/tmp/%s was a half-made image, left by a driver that died in the "
-			     "middle of it: removed",
-			     b->dir, d->d_name);
+			backend_warn(b,
+				     "%s/tmp/%s was a half-made image, left by a driver that died "
+				     "in the "
+				     "middle of it: removed",
+				     b->dir, d->d_name);
 	}
 	closedir(dir);
 	return 0;
@@ -69,8 +69,10 @@ static int adopt(struct backend *b, const char *id, uint64_t bytes, struct err *
 
 	if (text_copy(v.id, sizeof(v.id), id) || text_copy(v.name, sizeof(v.name), id))
 		return 0; /* no name of ours */
-	warn(b, "%s/volumes/%s.img: the records are lost; adopted as a volume that is opened only",
-	     b->dir, id);
+	backend_warn(
+		b,
+		"%s/volumes/%s.img: the records are lost; adopted as a volume that is opened only",
+		b->dir, id);
 	return volume_row_insert(b, &v, RECORD_READY, e);
 }
 
@@ -118,6 +120,12 @@ static int adopt_images(struct backend *b, struct err *e)
 {
 	int r;
 
+	/* Records that are whole are looked at only: the disk may be read-only. */
+	state_lock(b);
+	r = state_adoption_due(b, e);
+	state_unlock(b);
+	if (r <= 0)
+		return r;
 	r = state_begin(b, e);
 	if (r)
 		return r;
@@ -154,11 +162,30 @@ static int finish_deletions(struct backend *b, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+static int sweep(struct backend *b)
+{
+	struct err e = { 0 };
+	size_t n = 0;
+
+	if (!b->use_holds)
+		return 0;
+	if (uses_sweep(b, &n, &e))
+		backend_warn(b, "records of uses from before the reboot can't be dropped: %s",
+			     err_text(&e));
+	else if (n)
+		backend_warn(b,
+			     "%zu records of stages and publications from before the reboot are "
+			     "dropped",
+			     n);
+	return 0;
+}
+
 int repair_at_start(struct backend *b, struct err *e)
 {
 	int r;
 
 	r = drop_unfinished(b, e);
 	r = r ?: adopt_images(b, e);
+	r = r ?: sweep(b);
 	return r ?: finish_deletions(b, e);
 }

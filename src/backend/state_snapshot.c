@@ -89,7 +89,7 @@ int snapshot_row_ready(struct backend *b, const char *id, struct err *e)
 
 int snapshot_row_delete(struct backend *b, const char *id, struct err *e)
 {
-	return state_run(b, NULL, e, "DELETE FROM snapshots WHERE id=?", "t", id);
+	return state_release(b, NULL, e, "DELETE FROM snapshots WHERE id=?", "t", id);
 }
 
 /* Rows into a growing array; with @max, *ret_more tells that there are more. */
@@ -322,8 +322,8 @@ int backend_use_drop(struct backend *b, const char *volume_id, enum backend_use_
 	int r;
 
 	state_lock(b);
-	r = state_run(b, NULL, e, "DELETE FROM uses WHERE volume_id=? AND kind=? AND path=?", "tit",
-		      volume_id, (int64_t)k, path);
+	r = state_release(b, NULL, e, "DELETE FROM uses WHERE volume_id=? AND kind=? AND path=?",
+			  "tit", volume_id, (int64_t)k, path);
 	state_unlock(b);
 	return r;
 }

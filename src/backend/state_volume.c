@@ -100,17 +100,17 @@ int volume_row_insert(struct backend *b, const struct backend_volume *v, enum re
 
 int volume_row_state(struct backend *b, const char *id, enum record_state st, struct err *e)
 {
-	return state_run(b, NULL, e, "UPDATE volumes SET state=? WHERE id=?", "it", (int64_t)st,
-			 id);
+	return state_release(b, NULL, e, "UPDATE volumes SET state=? WHERE id=?", "it", (int64_t)st,
+			     id);
 }
 
 int volume_row_delete(struct backend *b, const char *id, struct err *e)
 {
-	int r = state_run(b, NULL, e, "DELETE FROM uses WHERE volume_id=?", "t", id);
+	int r = state_release(b, NULL, e, "DELETE FROM uses WHERE volume_id=?", "t", id);
 
-	r = r ?: state_run(b, NULL, e, "DELETE FROM growing WHERE volume_id=?", "t", id);
-	r = r ?: state_run(b, NULL, e, "DELETE FROM meta WHERE key='thick:' || ?", "t", id);
-	return r ?: state_run(b, NULL, e, "DELETE FROM volumes WHERE id=?", "t", id);
+	r = r ?: state_release(b, NULL, e, "DELETE FROM growing WHERE volume_id=?", "t", id);
+	r = r ?: state_release(b, NULL, e, "DELETE FROM meta WHERE key='thick:' || ?", "t", id);
+	return r ?: state_release(b, NULL, e, "DELETE FROM volumes WHERE id=?", "t", id);
 }
 
 /* Beside the record, since older drivers know no column for it. */

@@ -3,6 +3,7 @@
 // don't, and a CO that has forgotten its own (a node that was set up anew) will never undo them.
 #include "internal.h"
 
+#include <cryptvol/block.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -74,8 +75,18 @@ static bool same_boot(struct backend *b, const char *boot_id)
 	return same;
 }
 
-int backend_use_sweep(struct backend *b, backend_use_test *holds, void *arg, size_t *ret_dropped,
-		      struct err *e)
+bool backend_use_holds(struct backend *b, const char *id, enum backend_use_kind k, const char *path)
+{
+	char file[sizeof(b->dir) + BACKEND_ID_MAX + 32], loop[64];
+
+	if (k == BACKEND_USE_NODE || !b->use_holds)
+		return true;
+	image_path(b, false, id, file, sizeof(file));
+	return !block_find_loop(file, loop, sizeof(loop), NULL) ||
+	       b->use_holds(b->use_arg, id, k, path);
+}
+
+int uses_sweep(struct backend *b, size_t *ret_dropped, struct err *e)
 {
 	_cleanup_free_ struct past_use *list = NULL;
 	char boot_id[BOOT_ID_BYTES];
@@ -92,7 +103,7 @@ int backend_use_sweep(struct backend *b, backend_use_test *holds, void *arg, siz
 	}
 	r = list_uses(b, &list, &n, e);
 	for (size_t i = 0; !r && i < n; i++) {
-		if (holds(arg, list[i].id, list[i].kind, list[i].path))
+		if (backend_use_holds(b, list[i].id, list[i].kind, list[i].path))
 			continue;
 		r = state_run(b, NULL, e,
 			      "DELETE FROM uses WHERE volume_id=? AND kind=? AND path=?", "tit",

@@ -26,8 +26,36 @@ static int status_of(const char *path, struct loop_info64 *ret)
 	return r;
 }
 
-/* Does loop device @name stand over the file @st? */
-static bool stands_over(const char *name, const struct stat *st, char *ret_path, size_t cap,
+/* What a loop device is looked for by: the file's inode; or, where the file can't be looked at any
+ * more (its disk fails, or is gone), its path. The kernel can't tell the inode then either. */
+struct wanted {
+	const char *file;
+	bool have_inode;
+	struct stat st;
+};
+
+/* Does the kernel show the path of @file for loop device @name? Of a mount that is gone it shows
+ * the path from there on. */
+static bool is_named(const char *name, const char *file)
+{
+	static const char deleted[] = " (deleted)";
+	char path[64 + NAME_MAX];
+	_cleanup_free_ char *shown = NULL;
+	const char *base = strrchr(file, '/');
+	size_t n, k = strlen(deleted), whole = strlen(file);
+
+	snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", name);
+	if (!base || io_read_file(path, 4096, &shown, NULL))
+		return false;
+	shown[strcspn(shown, "\n")] = '\0';
+	n = strlen(shown);
+	if (n > k && !strcmp(shown + n - k, deleted))
+		shown[n -= k] = '\0';
+	return n >= strlen(base) && n <= whole && !strcmp(file + whole - n, shown);
+}
+
+/* Does loop device @name stand over the file? */
+static bool stands_over(const char *name, const struct wanted *w, char *ret_path, size_t cap,
 			struct loop_info64 *ret)
 {
 	char path[sizeof("/dev/") + NAME_MAX], backing[64 + NAME_MAX];
@@ -36,28 +64,44 @@ static bool stands_over(const char *name, const struct stat *st, char *ret_path,
 		return false;
 	snprintf(backing, sizeof(backing), "/sys/block/%s/loop/backing_file", name);
 	snprintf(path, sizeof(path), "/dev/%s", name);
-	if (access(backing, F_OK) || status_of(path, ret) || ret->lo_device != st->st_dev ||
-	    ret->lo_inode != st->st_ino)
+	if (access(backing, F_OK))
 		return false;
-	return !text_copy(ret_path, cap, path);
+	if (!w->have_inode)
+		return is_named(name, w->file) && !text_copy(ret_path, cap, path);
+	return !status_of(path, ret) && ret->lo_device == w->st.st_dev &&
+	       ret->lo_inode == w->st.st_ino && !text_copy(ret_path, cap, path);
 }
 
-static int find(const char *file, char *ret_path, size_t cap, struct loop_info64 *ret,
+/* Is the open loop device still the one that was found? @found has no inode if it was found by the
+ * path. */
+static bool is_still(int fd, const char *path, const char *file, const struct loop_info64 *found)
+{
+	struct loop_info64 now = { 0 };
+
+	if (!found->lo_inode)
+		return is_named(path + strlen("/dev/"), file);
+	return !ioctl(fd, LOOP_GET_STATUS64, &now) && now.lo_device == found->lo_device &&
+	       now.lo_inode == found->lo_inode;
+}
+
+/* @lost: find it, too, if the file can't be looked at. */
+static int find(const char *file, bool lost, char *ret_path, size_t cap, struct loop_info64 *ret,
 		struct err *e)
 {
+	struct wanted w = { .file = file };
 	struct dirent *d;
-	struct stat st;
 	bool found = false;
 	DIR *dir;
 
-	if (stat(file, &st))
-		return err_sys(e, errno == ENOENT ? -ENOENT : -errno, "%s", file);
+	w.have_inode = !stat(file, &w.st);
+	if (!w.have_inode && !lost)
+		return err_sys(e, -errno, "%s", file);
 	dir = opendir("/sys/block");
 	if (!dir)
 		return err_sys(e, -EHOSTDOWN,
 			       "/sys/block can't be read, and loop devices are found there");
 	while (!found && (d = readdir(dir)))
-		found = stands_over(d->d_name, &st, ret_path, cap, ret);
+		found = stands_over(d->d_name, &w, ret_path, cap, ret);
 	closedir(dir);
 	return found ? 0 : err_set(e, -ENOENT, "no loop device stands over %s", file);
 }
@@ -66,7 +110,7 @@ int block_find_loop(const char *file, char *ret_path, size_t cap, struct err *e)
 {
 	struct loop_info64 info = { 0 };
 
-	return find(file, ret_path, cap, &info, e);
+	return find(file, false, ret_path, cap, &info, e);
 }
 
 /* -EAGAIN: somebody else took the number first. */
@@ -144,7 +188,7 @@ static int keep_once(const char *file, bool readonly, char *ret_path, size_t cap
 	struct loop_info64 info = { 0 };
 	int r;
 
-	r = find(file, ret_path, cap, &info, e);
+	r = find(file, false, ret_path, cap, &info, e);
 	if (r == -ENOENT && !access(file, F_OK)) {
 		err_clear(e);
 		return attach(file, readonly, ret_path, cap, e);
@@ -206,16 +250,15 @@ int block_update_loop(const char *path, struct err *e)
  */
 static int try_drop(const char *file, char *ret_path, size_t cap, struct err *e)
 {
-	struct loop_info64 found = { 0 }, now = { 0 };
+	struct loop_info64 found = { 0 };
 	_cleanup_close_ int holder = -1, fd = -1;
 	int r;
 
-	r = find(file, ret_path, cap, &found, e);
+	r = find(file, true, ret_path, cap, &found, e);
 	if (r)
 		return r;
 	holder = open(ret_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (holder < 0 || ioctl(holder, LOOP_GET_STATUS64, &now) ||
-	    now.lo_device != found.lo_device || now.lo_inode != found.lo_inode)
+	if (holder < 0 || !is_still(holder, ret_path, file, &found))
 		return -EBUSY; /* gone this moment: the next look tells */
 	fd = open(ret_path, O_RDONLY | O_CLOEXEC | O_EXCL);
 	if (fd < 0)

@@ -27,21 +27,9 @@ static int check_mode(Csi__V1__VolumeCapability__AccessMode__Mode mode, struct e
 	}
 }
 
-static int parse_group(struct csi_cap *c, const char *text, struct err *e)
-{
-	c->mount_group = text;
-	if (*text && (text_parse_u32(text, &c->gid) || c->gid == UINT32_MAX))
-		return err_set(
-			e, -EINVAL,
-			"volume_capability.mount.volume_mount_group: \"%.20s\" is no group's "
-			"number",
-			text);
-	return 0;
-}
-
 int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struct err *e)
 {
-	struct csi_cap cap = { .mount_group = "" };
+	struct csi_cap cap = { .block = false };
 	int r;
 
 	if (!c)
@@ -65,9 +53,10 @@ int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struc
 			return err_set(e, -EINVAL,
 				       "volume_capability.mount.mount_flags: more than %u",
 				       CSI_MOUNT_FLAGS_MAX);
-		r = parse_group(&cap, c->mount->volume_mount_group, e);
-		if (r)
-			return r;
+		/* Not offered: the CO gives the files to the group, as it does better. */
+		if (*c->mount->volume_mount_group)
+			return err_set(e, -EINVAL,
+				       "volume_capability.mount.volume_mount_group: not offered");
 	} else {
 		return err_set(e, -EINVAL, "volume_capability: neither block nor mount");
 	}
@@ -86,8 +75,20 @@ void csi_cap_text(const struct csi_cap *c, char ret[512])
 		iov[n++] = (struct crypto_iov){ c->mount_flags[i], strlen(c->mount_flags[i]) + 1 };
 	if (n && !crypto_hash("sha256", iov, n, digest, NULL))
 		text_hex(digest, 32, hex);
-	snprintf(ret, 512, "%s fs=%s mode=%d group=%s flags=%s", c->block ? "block" : "mount",
-		 c->fs_type, c->mode, c->mount_group ? c->mount_group : "", hex);
+	snprintf(ret, 512, "%s fs=%s mode=%d group= flags=%s", c->block ? "block" : "mount",
+		 c->fs_type, c->mode, hex);
+}
+
+bool csi_cap_text_same(const char *a, const char *b)
+{
+	static const char word[] = " group=";
+	const char *ga = strstr(a, word), *gb = strstr(b, word);
+
+	if (!ga || !gb || ga - a != gb - b || memcmp(a, b, (size_t)(ga - a)) != 0)
+		return !strcmp(a, b);
+	ga += strlen(word);
+	gb += strlen(word);
+	return !strcmp(ga + strcspn(ga, " "), gb + strcspn(gb, " "));
 }
 
 uint32_t csi_cap_mode_bit(const struct csi_cap *c)
@@ -103,7 +104,7 @@ bool csi_cap_readonly_mode(const struct csi_cap *c)
 int csi_caps_parse(Csi__V1__VolumeCapability **caps, size_t n, struct csi_cap *ret_first,
 		   uint32_t *ret_modes, struct err *e)
 {
-	struct csi_cap first = { .mount_group = "" }, cap;
+	struct csi_cap first = { .block = false }, cap;
 	uint32_t modes = 0;
 
 	if (!n)
@@ -211,6 +212,7 @@ enum csi_code csi_enter(struct csi_call *call, const char *kind, const char *key
 	char text[CSI_KEY_MAX];
 	int r, fd;
 
+	csi_try_store(call->driver);
 	snprintf(text, sizeof(text), "%s:%s", kind, key);
 	r = csi_locks_try(call->driver->locks, text);
 	if (r == -EINPROGRESS)

@@ -18,8 +18,6 @@ struct csi_cap {
 	Csi__V1__VolumeCapability__AccessMode__Mode mode;
 	char **mount_flags; /* borrowed from the request */
 	size_t n_mount_flags;
-	const char *mount_group; /* "" = none */
-	uint32_t gid;		 /* what it says */
 };
 /** csi_cap_parse - -EINVAL: missing or contradictory; -EOPNOTSUPP: a mode that can't be offered,
  * with the reason. */
@@ -27,6 +25,9 @@ int csi_cap_parse(const Csi__V1__VolumeCapability *c, struct csi_cap *ret, struc
 /** csi_cap_text - canonical text for comparing two calls (mount flags sorted by position, hashed:
  * they may be sensitive). */
 void csi_cap_text(const struct csi_cap *c, char ret[512]);
+/** csi_cap_text_same - are two such texts of one capability? Texts of older drivers may name the
+ * group that they gave the files to. */
+bool csi_cap_text_same(const char *a, const char *b);
 /** csi_cap_mode_bit - 1 << mode. */
 uint32_t csi_cap_mode_bit(const struct csi_cap *c);
 /** csi_caps_parse - all of a list; every one has to be offered and they have to agree on the access
@@ -92,6 +93,5 @@ int csi_resume_volume(void *driver, const char *volume_id, struct err *e);
 /** csi_resume_leftovers - at start: resume what a driver that died in the middle of a cut left
  * suspended. */
 int csi_resume_leftovers(struct csi_driver *d, struct err *e);
-/** csi_forget_past_uses - at the first start after a boot: records of stages and publications that
- * ended with the kernel before are dropped. */
-void csi_forget_past_uses(struct csi_driver *d);
+/** csi_use_holds - a backend_use_test: is the volume mounted there, or mapped at all? */
+bool csi_use_holds(void *arg, const char *id, enum backend_use_kind kind, const char *path);

@@ -29,6 +29,10 @@ static const struct option_row options[] = {
 	{ "backend", FIELD(backend), "loop", "where block devices come from: loop" },
 	{ "state-dir", FIELD(state_dir), "/var/lib/cryptvol",
 	  "images and state of the loop backend" },
+	{ "require-mountpoint", FIELD(require_mountpoint_name), "no",
+	  "yes: the state directory has to be a file system of its own" },
+	{ "store-id-file", FIELD(store_id_file), "",
+	  "file on another disk that remembers which store is this node's" },
 	{ "backup-dir", FIELD(backup_dir), "",
 	  "where snapshots of type bak go, if their class names no place" },
 	{ "kdf-memory", FIELD(kdf_memory), "0",
@@ -286,6 +290,9 @@ static int fill_names(struct csi_config *c, struct err *e)
 	if (c->state_dir[0] != '/')
 		return err_set(e, -EINVAL, "state-dir: \"%s\" isn't an absolute path",
 			       c->state_dir);
+	if (c->store_id_file[0] && c->store_id_file[0] != '/')
+		return err_set(e, -EINVAL, "store-id-file: \"%s\" isn't an absolute path",
+			       c->store_id_file);
 	if (strcmp(c->backend, "loop"))
 		return err_set(e, -EINVAL, "backend: \"%s\" isn't known; there is: loop",
 			       c->backend);
@@ -298,7 +305,8 @@ static int parse_values(struct csi_config *c, struct err *e)
 	static const char *const keeps[] = { "process", "table", "none" };
 	static const char *const levels[] = { "error", "warning", "info", "debug" };
 	static const char *const formats[] = { "text", "json" };
-	unsigned int keep = 0, mode = 0, level = 0, format = 0;
+	static const char *const answers[] = { "no", "yes" };
+	unsigned int keep = 0, mode = 0, level = 0, format = 0, mountpoint = 0;
 	uint64_t workers = 0, grace = 0, volumes = 0;
 	int r;
 
@@ -306,6 +314,9 @@ static int parse_values(struct csi_config *c, struct err *e)
 	r = r ?: parse_word("keep-key", c->keep_key_name, keeps, ARRAY_SIZE(keeps), &keep, e);
 	r = r ?: parse_word("log-level", c->log_level, levels, ARRAY_SIZE(levels), &level, e);
 	r = r ?: parse_word("log-format", c->log_format, formats, ARRAY_SIZE(formats), &format, e);
+	r = r
+		    ?: parse_word("require-mountpoint", c->require_mountpoint_name, answers,
+				  ARRAY_SIZE(answers), &mountpoint, e);
 	r = r ?: parse_number("workers", c->workers, 2, 64, &workers, e);
 	r = r ?: parse_number("grace", c->grace, 0, 3600, &grace, e);
 	r = r
@@ -320,6 +331,7 @@ static int parse_values(struct csi_config *c, struct err *e)
 	c->keep_key = (enum csi_keep_key)keep;
 	c->level = (enum csi_log_level)level;
 	c->log_json = format == 1;
+	c->require_mountpoint = mountpoint == 1;
 	c->n_workers = (unsigned int)workers;
 	c->grace_seconds = (unsigned int)grace;
 	c->max_volumes_per_node = (int64_t)volumes;

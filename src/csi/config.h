@@ -26,6 +26,7 @@ struct csi_config {
 	char overprovision[CSI_TEXT_MAX], topology_key[CSI_TEXT_MAX], workers[CSI_TEXT_MAX],
 		grace[CSI_TEXT_MAX];
 	char max_volumes[CSI_TEXT_MAX], backup_dir[CSI_TEXT_MAX], keep_key_name[CSI_TEXT_MAX];
+	char store_id_file[CSI_TEXT_MAX], require_mountpoint_name[CSI_TEXT_MAX];
 	/* parsed from the above */
 	enum csi_mode mode;
 	enum csi_keep_key keep_key;
@@ -35,7 +36,7 @@ struct csi_config {
 	uint64_t overprovision_percent;
 	int64_t max_volumes_per_node;
 	enum csi_log_level level;
-	bool log_json;
+	bool log_json, require_mountpoint;
 };
 
 enum csi_config_outcome { CSI_CONFIG_RUN, CSI_CONFIG_HELP, CSI_CONFIG_VERSION };

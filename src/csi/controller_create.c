@@ -63,7 +63,8 @@ static enum csi_code source_mismatch(struct csi_call *call, bool source_encrypte
 			source_encrypted ? "encrypted" : "plain");
 }
 
-/* A source decides on encryption and block mode, and gives the least size. */
+/* A source decides on encryption, and gives the least size. Its bytes may be taken for a block volume's
+ * or a file system's; whether a user may change that is the CO's to decide. */
 static enum csi_code check_source_like(struct csi_call *call, struct request *q, bool encrypted,
 				       bool block, const char *fs_type, uint64_t size)
 {
@@ -71,11 +72,7 @@ static enum csi_code check_source_like(struct csi_call *call, struct request *q,
 
 	if (encrypted != q->class.encrypted)
 		return source_mismatch(call, encrypted);
-	if (block != q->cap.block)
-		return csi_fail(call, CSI_INVALID_ARGUMENT,
-				"volume_capabilities: the source is a %s volume",
-				block ? "block" : "mount");
-	if (!block && *fs_type && strcmp(fs_type, q->fs_type))
+	if (!block && !q->cap.block && *fs_type && strcmp(fs_type, q->fs_type))
 		return csi_fail(call, CSI_INVALID_ARGUMENT,
 				"volume_capabilities: the source holds %s, not %s", fs_type,
 				q->fs_type);

@@ -167,6 +167,10 @@ enum csi_code csi_get_capacity(struct csi_call *call)
 	    (q->n_volume_capabilities &&
 	     csi_caps_parse(q->volume_capabilities, q->n_volume_capabilities, &cap, &modes, &e)))
 		return csi_ok(call, (ProtobufCMessage *)r);
+	/* Zero, not an error: the scheduler keeps the last answer that wasn't one. */
+	csi_try_store(call->driver);
+	if (backend_check(call->driver->backend, NULL))
+		return csi_ok(call, (ProtobufCMessage *)r);
 	if (backend_capacity(call->driver->backend, class.thick, &available, &e))
 		return csi_fail_err(call, &e, "GetCapacity");
 	header = class.encrypted ? BACKEND_HEADER_BYTES : 0;
@@ -212,11 +216,6 @@ static enum csi_code expand(struct csi_call *call, const Csi__V1__ControllerExpa
 	if (backend_check_known(&v, &e)) {
 		backend_volume_clear(&v);
 		return csi_fail_err(call, &e, "ControllerExpandVolume");
-	}
-	if (q->volume_capability && cap.block != v.block) {
-		backend_volume_clear(&v);
-		return csi_fail(call, CSI_INVALID_ARGUMENT,
-				"volume_capability: the volume is of the other kind");
 	}
 	/* Never smaller: what is there satisfies any lower requirement, as long as the limit isn't
 	 * below it. */

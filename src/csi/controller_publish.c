@@ -105,10 +105,6 @@ enum csi_code csi_controller_publish(struct csi_call *call)
 		return code;
 	code = csi_get_volume(call, q->volume_id, &v);
 	code = code ?: check_node(call, q->node_id);
-	if (!code && !v.adopted && cap.block != v.block)
-		code = csi_fail(call, CSI_INVALID_ARGUMENT,
-				"volume_capability: the volume is a %s volume",
-				v.block ? "block" : "mount");
 	code = code ?: publish(call, q, &cap);
 	backend_volume_clear(&v);
 	csi_leave(call, "volume", q->volume_id);

@@ -60,3 +60,10 @@ void csi_metrics_phase(struct csi_metrics *m, const char *phase, double seconds)
 char *csi_metrics_text(struct csi_metrics *m, struct csi_driver *d);
 /** csi_log_findings - at start: tell of orphans (warning) and of what was cut short. */
 void csi_log_findings(struct csi_driver *d);
+
+/* ---- live.c ---- */
+/** csi_take_up - once the records can be read: tell of what is wrong with them, and resume what an
+ * earlier driver left suspended. */
+void csi_take_up(struct csi_driver *d);
+/** csi_try_store - where the state directory couldn't be opened, try again. */
+void csi_try_store(struct csi_driver *d);

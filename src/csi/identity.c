@@ -72,7 +72,8 @@ static enum csi_code get_plugin_capabilities(struct csi_call *call)
 }
 
 /* Healthy means that a volume could be opened: device-mapper with a crypt target. Opening the
- * control node is cheap and never blocks. */
+ * control node is cheap and never blocks. A state directory that isn't there doesn't make us
+ * unhealthy: a restart wouldn't help, and volumes have to be taken down meanwhile. */
 static enum csi_code probe(struct csi_call *call)
 {
 	_cleanup_dm_ struct dm_control *dm = NULL;

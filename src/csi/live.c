@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/stat.h>
 
 static int mapping_exists(struct dm_control *dm, const char *id, struct dm_mapping *ret,
 			  struct err *e)
@@ -61,7 +62,7 @@ static int check_stoppable(struct csi_driver *d, const char *id, struct err *e)
 	if (r)
 		return r;
 	r = backend_use_list(d->backend, id, BACKEND_USE_STAGED, &list, &n, e);
-	if (!r && n && v.block && !v.encrypted)
+	if (!r && n && !strncmp(list[0].cap, "block", 5) && !v.encrypted)
 		r = err_set(
 			e, -EOPNOTSUPP,
 			"volume \"%s\" is a plain block volume: nothing can stop its writes while "
@@ -137,29 +138,47 @@ static int resume_one(struct csi_driver *d, const struct backend_volume *v, stru
 	return csi_resume_volume(d, v->id, e);
 }
 
+/* What a bind mount was made on: an empty folder or file. What has something in it isn't ours. */
+static void remove_left_target(const char *path)
+{
+	struct fs_mounted m;
+	struct stat st;
+
+	if (fs_query_mount(path, &m, NULL) != -ENOENT || lstat(path, &st))
+		return;
+	if (S_ISDIR(st.st_mode))
+		(void)!rmdir(path);
+	else if (S_ISREG(st.st_mode) && !st.st_size)
+		(void)!unlink(path);
+}
+
 /* Is the volume mounted there, or, as a device for pods, open at all? */
-static bool use_holds(void *arg, const char *id, enum backend_use_kind kind, const char *path)
+bool csi_use_holds(void *arg, const char *id, enum backend_use_kind kind, const char *path)
 {
 	char mapping[4096];
 
 	(void)arg;
-	(void)kind;
 	node_mapping_path(id, mapping);
-	return node_volume_at(id, path) || !access(mapping, F_OK);
+	if (node_volume_at(id, path) || !access(mapping, F_OK))
+		return true;
+	if (kind == BACKEND_USE_TARGET)
+		remove_left_target(path);
+	return false;
 }
 
-void csi_forget_past_uses(struct csi_driver *d)
+void csi_take_up(struct csi_driver *d)
 {
 	struct err e = { 0 };
-	size_t n = 0;
 
-	if (backend_use_sweep(d->backend, use_holds, NULL, &n, &e))
-		csi_logf(CSI_LOG_WARNING, "uses", "%s", err_text(&e));
-	else if (n)
-		csi_logf(CSI_LOG_INFO, "uses",
-			 "%zu records of stages and publications from before the reboot are "
-			 "dropped",
-			 n);
+	csi_log_findings(d);
+	if (csi_resume_leftovers(d, &e))
+		csi_logf(CSI_LOG_WARNING, "resume", "%s", err_text(&e));
+}
+
+void csi_try_store(struct csi_driver *d)
+{
+	if (backend_try(d->backend))
+		csi_take_up(d);
 }
 
 int csi_resume_leftovers(struct csi_driver *d, struct err *e)

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define KDF_LOCK_DIR "/run/cryptvol"
+#define LOCK_DIR "/run/cryptvol" /* of derivations, and of volumes */
 /* Threads of one queue, and when a call counts as one that hangs: most stages are done by then. */
 #define WORKERS_MAX 128u
 #define STUCK_SECONDS 10
@@ -173,9 +173,18 @@ static int open_parts(struct csi_driver *d, struct err *e)
 	struct crypto_kdf_config kdf = { .budget_bytes = d->config.kdf_memory_bytes,
 					 /* One new keyslot's: a daemon is idle most of its life. */
 					 .idle_bytes = 64ull << 20,
-					 .lock_dir = KDF_LOCK_DIR };
+					 .lock_dir = LOCK_DIR };
+	char socket_dir[sizeof(d->config.endpoint)];
 	struct backend_config b = { .state_dir = d->config.state_dir,
 				    .node_id = d->config.node_id,
+				    .lock_dir = LOCK_DIR,
+				    .store_id_file = d->config.store_id_file,
+				    .require_mountpoint = d->config.require_mountpoint,
+				    /* in a container "/" says nothing of the host's root */
+				    .apart_from = socket_dir,
+				    .use_holds = d->config.mode == CSI_MODE_CONTROLLER
+							 ? NULL
+							 : csi_use_holds,
 				    .backup_dir = d->config.backup_dir,
 				    .overprovision_percent = d->config.overprovision_percent,
 				    /* the other half of that queue's workers is for the rest */
@@ -188,6 +197,9 @@ static int open_parts(struct csi_driver *d, struct err *e)
 					.stuck_seconds = STUCK_SECONDS };
 	int r;
 
+	text_copy(socket_dir, sizeof(socket_dir), csi_socket_path(d->config.endpoint));
+	if (strrchr(socket_dir, '/'))
+		*strrchr(socket_dir, '/') = '\0';
 	d->locks = csi_locks_new();
 	if (!d->locks)
 		return err_set(e, -ENOMEM, "no memory for locks");
@@ -283,14 +295,8 @@ int main(int argc, char **argv)
 		r = csi_socket_clear(csi_socket_path(d.config.endpoint), &e);
 	r = r ?: prepare_keys(&d, &e);
 	r = r ?: open_parts(&d, &e);
-	if (!r)
-		csi_log_findings(&d);
-	if (!r && d.config.mode != CSI_MODE_CONTROLLER)
-		csi_forget_past_uses(&d);
-	if (!r && csi_resume_leftovers(&d, &e)) {
-		csi_logf(CSI_LOG_WARNING, "resume", "%s", err_text(&e));
-		err_clear(&e);
-	}
+	if (!r && !backend_check(d.backend, NULL))
+		csi_take_up(&d);
 	if (!r)
 		r = serve(&d, &drained, &e);
 	notify("STOPPING=1");

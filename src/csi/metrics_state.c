@@ -98,6 +98,19 @@ static void print_findings(FILE *f, const uint64_t *n, bool orphans, const char 
 				(unsigned long long)n[i]);
 }
 
+/* Are the records readable? Asked at each scrape, so a disk that came back is noticed. */
+static bool print_store(FILE *f, struct csi_driver *d)
+{
+	bool up;
+
+	csi_try_store(d);
+	up = !backend_check(d->backend, NULL);
+	print_head(f, "cryptvol_state_up",
+		   "Is the state directory open (1), or its disk absent, another one or failing?");
+	fprintf(f, "cryptvol_state_up %d\n", up);
+	return up;
+}
+
 /* Families whose numbers can't be read are left out: a gap in a graph, not a zero. */
 void csi_metrics_print_state(FILE *f, struct csi_driver *d)
 {
@@ -105,6 +118,8 @@ void csi_metrics_print_state(FILE *f, struct csi_driver *d)
 	struct backend_counts c;
 	struct err e = { 0 };
 
+	if (!print_store(f, d))
+		return;
 	if (backend_count(d->backend, &c, &e) ||
 	    backend_survey(d->backend, count_finding, found, &e)) {
 		csi_logf(CSI_LOG_WARNING, "metrics", "%s", err_text(&e));

@@ -6,7 +6,7 @@
 
 static const Csi__V1__NodeServiceCapability__RPC__Type capabilities[] = {
 	CAP(STAGE_UNSTAGE_VOLUME), CAP(GET_VOLUME_STATS),	  CAP(EXPAND_VOLUME),
-	CAP(VOLUME_CONDITION),	   CAP(SINGLE_NODE_MULTI_WRITER), CAP(VOLUME_MOUNT_GROUP),
+	CAP(VOLUME_CONDITION),	   CAP(SINGLE_NODE_MULTI_WRITER),
 };
 
 static Csi__V1__NodeServiceCapability *capability(struct csi_call *call,

@@ -80,9 +80,14 @@ bool node_volume_at(const char *id, const char *path);
  * mounted on @path; with @known (the record has it there) whatever it is. -EBUSY: it is somebody
  * else's. */
 int node_clear_mount(const char *id, const char *path, bool known, struct err *e);
-/** node_is_used_at - by the records or, where they are lost, by what is mounted. */
-int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
-		    const char *path, bool *ret, size_t *ret_others, struct err *e);
+/** node_is_used_at - by the records or, where they are lost or can't be read, by what is mounted.
+ * *ret_others: other paths of that kind, as far as the records tell. */
+bool node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		     const char *path, size_t *ret_others);
+/** node_forget_use - drop the record of a use that is undone. One that can't be written is no
+ * failure of the call: a warning tells of it. */
+void node_forget_use(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		     const char *path);
 /** node_static_device - the device of a static volume by its staged record; "" = not static. */
 int node_device_of(struct csi_call *call, const struct backend_volume *v, bool readonly,
 		   char ret[4096], struct err *e);

@@ -21,8 +21,10 @@ static int find_path(struct csi_call *call, const char *id, const char *path, st
 
 /* ---- expand ---- */
 
-/* The staging path, by which a file system is grown whatever target the CO names. */
-static int staged_at(struct csi_call *call, const char *id, char ret[4096], struct err *e)
+/* The staging path, by which a file system is grown whatever target the CO names; *ret_block: the
+ * volume is staged as a device. */
+static int staged_at(struct csi_call *call, const char *id, char ret[4096], bool *ret_block,
+		     struct err *e)
 {
 	struct backend_use *list = NULL;
 	size_t n = 0;
@@ -31,6 +33,8 @@ static int staged_at(struct csi_call *call, const char *id, char ret[4096], stru
 	r = backend_use_list(call->driver->backend, id, BACKEND_USE_STAGED, &list, &n, e);
 	if (!r)
 		r = n ? text_copy(ret, 4096, list[0].path) : -ENOENT;
+	if (!r)
+		*ret_block = !strncmp(list[0].cap, "block", 5);
 	free(list);
 	return r;
 }
@@ -65,8 +69,6 @@ static int grow_fs(struct csi_call *call, const struct backend_volume *v, const 
 	char device[4096];
 	int r;
 
-	if (v->block)
-		return 0;
 	r = fs_query_mount(staging, &m, e);
 	r = r ?: node_device_of(call, v, m.readonly, device, e);
 	if (!r && m.readonly)
@@ -83,9 +85,10 @@ static enum csi_code expand_to(struct csi_call *call, struct backend_volume *v, 
 	struct backend *b = call->driver->backend;
 	char staging[4096];
 	struct err e = { 0 };
+	bool block = false;
 	int r;
 
-	r = staged_at(call, v->id, staging, &e);
+	r = staged_at(call, v->id, staging, &block, &e);
 	if (r == -ENOENT)
 		return csi_fail(call, CSI_NOT_FOUND, "volume \"%s\" isn't staged on this node",
 				v->id);
@@ -95,7 +98,8 @@ static enum csi_code expand_to(struct csi_call *call, struct backend_volume *v, 
 	r = r ?: backend_refresh(b, v->id, &e);
 	if (!r && v->encrypted)
 		r = grow_mapping(call, v, keys, &e);
-	r = r ?: grow_fs(call, v, staging, &e);
+	if (!r && !block)
+		r = grow_fs(call, v, staging, &e);
 	return r ? csi_fail_err(call, &e, "volume \"%s\" can't be expanded", v->id) : CSI_OK;
 }
 
@@ -212,6 +216,13 @@ static int fill_usage(struct csi_call *call, Csi__V1__NodeGetVolumeStatsResponse
 	return 0;
 }
 
+static bool is_device(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISBLK(st.st_mode);
+}
+
 /* Trouble that a person should hear of: the image's, the mount's. */
 static Csi__V1__VolumeCondition *condition(struct csi_call *call, const struct backend_volume *v,
 					   const char *path, const char *trouble)
@@ -227,7 +238,7 @@ static Csi__V1__VolumeCondition *condition(struct csi_call *call, const struct b
 		snprintf(why, sizeof(why), "the state of the volume can't be read");
 	if (!*why && *trouble)
 		snprintf(why, sizeof(why), "%s", trouble);
-	if (!*why && v && !v->block && fs_query_mount(path, &m, NULL))
+	if (!*why && v && !is_device(path) && fs_query_mount(path, &m, NULL))
 		snprintf(why, sizeof(why), "nothing is mounted on %s any more", path);
 	c->abnormal = *why != '\0';
 	c->message = csi_arena_strdup(call->arena, *why ? why : "the volume is fine");
@@ -252,6 +263,9 @@ enum csi_code node_stats_rpc(struct csi_call *call)
 	if (!*q->volume_path)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_path: missing");
 	rc = find_path(call, q->volume_id, q->volume_path, &e);
+	/* kubelet asks for a block volume at a bind of its own, beside the target. */
+	if (rc && node_volume_at(q->volume_id, q->volume_path))
+		rc = 0;
 	/* A static volume has uses and no record. */
 	code = csi_get_volume(call, q->volume_id, &v);
 	if (code && rc)

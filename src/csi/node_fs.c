@@ -95,7 +95,8 @@ static int check_type(struct node_stage *s, struct err *e)
 		return r;
 	if (!*type)
 		return err_set(e, -EUCLEAN,
-			       "the device holds no file system, though the volume had one; "
+			       "the device holds no file system, though the volume had one, or was a "
+			       "device; "
 			       "nothing was written");
 	if (strcmp(type, node_fs_type(s)) != 0 && (*s->volume.fs_type || *s->cap.fs_type))
 		return err_set(e, -EINVAL, "the device holds %s, not %s", type, node_fs_type(s));
@@ -166,7 +167,8 @@ static int mount_volume(struct node_stage *s, struct err *e)
 	if (r)
 		return r;
 	if (!there) {
-		if (!s->is_static && s->volume.fs_format != BACKEND_FORMATTED)
+		if (!s->is_static && !s->volume.block &&
+		    s->volume.fs_format != BACKEND_FORMATTED)
 			r = s->readonly ? err_set(e, -EUCLEAN,
 						  "the volume is new and can't be formatted for "
 						  "reading only")
@@ -177,8 +179,6 @@ static int mount_volume(struct node_stage *s, struct err *e)
 		s->mounted = !r;
 	}
 	r = r ?: grow_if_needed(s, e);
-	if (!r && *s->cap.mount_group && !s->readonly)
-		r = fs_set_group(s->staging, s->cap.gid, e);
 	return r;
 }
 

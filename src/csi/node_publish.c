@@ -53,6 +53,7 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 				  bool *ret_known)
 {
 	struct backend_use old;
+	struct fs_mounted m;
 	struct err e = { 0 };
 	size_t others;
 	int r;
@@ -62,7 +63,10 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 			  &e);
 	if (r && r != -ENOENT)
 		return csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	if (!r && (old.readonly != want->readonly || strcmp(old.cap, want->cap) != 0))
+	*ret_known = !r && old.readonly == want->readonly &&
+		     csi_cap_text_same(old.cap, want->cap);
+	/* A record of what isn't mounted any more couldn't be dropped: the disk was full. */
+	if (!r && !*ret_known && !fs_query_mount(q->target_path, &m, NULL))
 		return csi_fail(
 			call, CSI_ALREADY_EXISTS,
 			"volume \"%s\" is published at %s with another capability or readonly flag",
@@ -73,7 +77,6 @@ static enum csi_code check_second(struct csi_call *call, const Csi__V1__NodePubl
 				"volume \"%s\" is published at another path, and its access mode "
 				"allows one only",
 				q->volume_id);
-	*ret_known = !r;
 	return CSI_OK;
 }
 
@@ -161,14 +164,6 @@ static bool target_is_right(const char *target, const char *source, bool block)
 	return block ? S_ISBLK(a.st_mode) && a.st_rdev == b.st_rdev : a.st_dev == b.st_dev;
 }
 
-/* Pods of several groups may share a volume on a node: the last one's call counts, as with
- * kubelet's own way. */
-static int publish_to_group(const struct csi_cap *cap, const char *source, bool readonly,
-			    struct err *e)
-{
-	return *cap->mount_group && !readonly ? fs_set_group(source, cap->gid, e) : 0;
-}
-
 static int publish(const Csi__V1__NodePublishVolumeRequest *q, const struct csi_cap *cap,
 		   const char *source, bool readonly, bool known, struct err *e)
 {
@@ -180,9 +175,6 @@ static int publish(const Csi__V1__NodePublishVolumeRequest *q, const struct csi_
 	struct fs_mounted old;
 	int r;
 
-	r = publish_to_group(cap, source, readonly, e);
-	if (r)
-		return r;
 	if (!fs_query_mount(q->target_path, &old, NULL) &&
 	    target_is_right(q->target_path, source, cap->block))
 		return fs_finish_bind(&m, e); /* the driver may have been killed before */
@@ -331,19 +323,18 @@ static enum csi_code unpublish(struct csi_call *call, const char *id, const char
 
 	r = fs_unmount(path, false, &e);
 	r = r ?: remove_target(path, &e);
-	r = r ?: backend_use_drop(call->driver->backend, id, BACKEND_USE_TARGET, path, &e);
-	return r ? csi_fail_err(call, &e, "volume \"%s\"", id) : CSI_OK;
+	if (r)
+		return csi_fail_err(call, &e, "volume \"%s\"", id);
+	node_forget_use(call, id, BACKEND_USE_TARGET, path);
+	return CSI_OK;
 }
 
 enum csi_code node_unpublish_rpc(struct csi_call *call)
 {
 	const Csi__V1__NodeUnpublishVolumeRequest *q =
 		(const Csi__V1__NodeUnpublishVolumeRequest *)call->request;
-	struct err e = { 0 };
 	enum csi_code code;
-	bool here = false;
 	size_t others;
-	int r;
 
 	if (!*q->volume_id)
 		return csi_fail(call, CSI_INVALID_ARGUMENT, "volume_id: missing");
@@ -355,11 +346,7 @@ enum csi_code node_unpublish_rpc(struct csi_call *call)
 	if (code)
 		return code;
 	/* Only what was published by us is unmounted and removed. */
-	r = node_is_used_at(call, q->volume_id, BACKEND_USE_TARGET, q->target_path, &here, &others,
-			    &e);
-	if (r)
-		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
-	else if (here)
+	if (node_is_used_at(call, q->volume_id, BACKEND_USE_TARGET, q->target_path, &others))
 		code = unpublish(call, q->volume_id, q->target_path);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)

@@ -52,12 +52,44 @@ static enum csi_code find_volume(struct node_stage *s, const char *id, struct cs
 	return r ? csi_fail_err(s->call, &e, "volume \"%s\"", id) : CSI_OK;
 }
 
+/* A volume may be staged the other way than it was made: backup products write a file system's bytes
+ * into a block volume, and read them from one. Nothing is formatted for that, then or later. */
+static enum csi_code check_conversion(struct node_stage *s)
+{
+	const struct backend_volume *v = &s->volume;
+
+	if (!s->cap.block) /* what a block volume holds is mounted, or nothing is */
+		return v->encrypted && v->format == BACKEND_FORMAT_NONE
+			       ? csi_fail(s->call, CSI_FAILED_PRECONDITION,
+					  "volume_capability: volume \"%s\" is a new block volume "
+					  "and holds no file system; it isn't formatted",
+					  v->id)
+			       : CSI_OK;
+	return v->fs_format == BACKEND_FORMATTING
+		       ? csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				  "\"%s\" is just being formatted for the first time", v->id)
+		       : CSI_OK;
+}
+
+/* Recorded before a pod may write to the device: from then on nobody makes a file system over it. */
+static enum csi_code give_up_formatting(struct node_stage *s)
+{
+	struct backend_volume *v = &s->volume;
+	struct err e = { 0 };
+
+	if (s->is_static || v->adopted || v->block || v->fs_format == BACKEND_FORMATTED)
+		return CSI_OK;
+	if (backend_set_fs(s->call->driver->backend, v->id, BACKEND_FORMATTED, "", 0, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", v->id);
+	v->fs_format = BACKEND_FORMATTED;
+	return CSI_OK;
+}
+
 static enum csi_code check_cap(struct node_stage *s)
 {
-	if (!s->volume.adopted && s->cap.block != s->volume.block)
-		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
-				"volume_capability: volume \"%s\" is a %s volume", s->volume.id,
-				s->volume.block ? "block" : "mount");
+	if (!s->is_static && !s->volume.adopted && s->cap.block != s->volume.block &&
+	    check_conversion(s))
+		return s->call->code;
 	if (!s->cap.block && *s->cap.fs_type && *s->volume.fs_type &&
 	    strcmp(s->cap.fs_type, s->volume.fs_type) != 0)
 		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
@@ -87,26 +119,54 @@ int node_find_use(struct csi_call *call, const char *id, enum backend_use_kind k
 	return r ?: found;
 }
 
+/* Where else it is staged. A record that the kernel contradicts, since it couldn't be dropped on a
+ * full disk, doesn't count. */
+static int find_elsewhere(const struct node_stage *s, bool *ret, struct err *e)
+{
+	struct backend *b = s->call->driver->backend;
+	struct backend_use *list = NULL;
+	size_t n = 0;
+	int r;
+
+	*ret = false;
+	r = backend_use_list(b, s->volume.id, BACKEND_USE_STAGED, &list, &n, e);
+	for (size_t i = 0; !r && i < n; i++) {
+		if (!strcmp(list[i].path, s->staging))
+			continue;
+		if (backend_use_holds(b, s->volume.id, BACKEND_USE_STAGED, list[i].path))
+			*ret = true;
+		else
+			node_forget_use(s->call, s->volume.id, BACKEND_USE_STAGED, list[i].path);
+	}
+	free(list);
+	return r;
+}
+
 static enum csi_code check_staged(struct node_stage *s, const struct backend_use *want)
 {
+	struct backend *b = s->call->driver->backend;
 	struct backend_use old;
 	struct err e = { 0 };
+	bool elsewhere;
 	size_t others;
 	int r;
 
 	r = node_find_use(s->call, s->volume.id, BACKEND_USE_STAGED, s->staging, &old, &others, &e);
 	if (r && r != -ENOENT)
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
-	if (!r && (strcmp(old.cap, want->cap) != 0 || old.readonly != want->readonly))
+	s->known = !r && !strcmp(old.cap, want->cap) && old.readonly == want->readonly;
+	if (!r && !s->known && backend_use_holds(b, s->volume.id, BACKEND_USE_STAGED, s->staging))
 		return csi_fail(s->call, CSI_ALREADY_EXISTS,
 				"volume \"%s\" is staged at %s with another capability",
 				s->volume.id, s->staging);
-	if (r && others)
-		return csi_fail(s->call, CSI_FAILED_PRECONDITION,
-				"volume \"%s\" is staged at another path on this node",
-				s->volume.id);
-	s->known = !r;
-	return CSI_OK;
+	if (!r)
+		return CSI_OK;
+	if (find_elsewhere(s, &elsewhere, &e))
+		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
+	return elsewhere ? csi_fail(s->call, CSI_FAILED_PRECONDITION,
+				    "volume \"%s\" is staged at another path on this node",
+				    s->volume.id)
+			 : CSI_OK;
 }
 
 /* ---- stage ---- */
@@ -241,6 +301,8 @@ static enum csi_code stage(struct node_stage *s, const struct backend_use *use,
 		return csi_fail_err(s->call, &e, "volume \"%s\"", s->volume.id);
 	code = attach(s);
 	code = code ?: open_device(s);
+	if (!code && s->cap.block)
+		code = give_up_formatting(s);
 	if (!code && !s->cap.block) {
 		t = base_now();
 		code = node_mount(s);
@@ -268,7 +330,6 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	struct node_stage *s = csi_arena_alloc(call->arena, sizeof(*s));
 	struct backend_use *use = csi_arena_alloc(call->arena, sizeof(*use));
 	struct csi_map context = csi_map(q->volume_context, q->n_volume_context);
-	struct csi_cap staged_cap = *cap;
 	enum csi_code code;
 
 	if (!s || !use || text_copy(use->path, sizeof(use->path), q->staging_target_path))
@@ -278,10 +339,7 @@ static enum csi_code stage_locked(struct csi_call *call, const Csi__V1__NodeStag
 	s->staging = q->staging_target_path;
 	s->readonly = csi_cap_readonly_mode(cap);
 	use->readonly = s->readonly;
-	/* The group isn't compared: each call applies its own, and after a restart of kubelet it
-	 * may be another pod's. */
-	staged_cap.mount_group = "";
-	csi_cap_text(&staged_cap, use->cap);
+	csi_cap_text(cap, use->cap);
 	code = find_volume(s, q->volume_id, context);
 	code = code ?: check_cap(s);
 	code = code ?: take_keys(s, csi_map(q->secrets, q->n_secrets));
@@ -327,18 +385,20 @@ enum csi_code node_stage_rpc(struct csi_call *call)
 static int unstage(struct csi_call *call, const char *id, const char *path, struct err *e)
 {
 	struct csi_driver *d = call->driver;
-	bool here = false, ours = csi_id_plausible(id) && backend_id_is_ours(d->backend, id);
+	bool here, ours = csi_id_plausible(id) && backend_id_is_ours(d->backend, id);
 	size_t others = 0;
-	int r;
+	int r = 0;
 
-	r = node_is_used_at(call, id, BACKEND_USE_STAGED, path, &here, &others, e);
-	if (!r && here)
+	here = node_is_used_at(call, id, BACKEND_USE_STAGED, path, &others);
+	if (here)
 		r = fs_unmount(path, false, e);
 	if (!r && !others && (ours || here) && !dm_name_valid(id, NULL))
 		r = node_close_crypt(d, id, e);
 	if (!r && !others && ours)
 		r = backend_detach(d->backend, id, e);
-	return r ?: backend_use_drop(d->backend, id, BACKEND_USE_STAGED, path, e);
+	if (!r)
+		node_forget_use(call, id, BACKEND_USE_STAGED, path);
+	return r;
 }
 
 enum csi_code node_unstage_rpc(struct csi_call *call)

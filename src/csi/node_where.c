@@ -31,6 +31,17 @@ static bool is_image_of(dev_t dev, const char *id)
 	return base && !strcmp(base, name);
 }
 
+/* Nothing is mounted there, and what was mounted on may go: an empty file, a folder, or nothing. */
+static bool is_bare(const char *path)
+{
+	struct fs_mounted m;
+	struct stat st;
+
+	if (fs_query_mount(path, &m, NULL) != -ENOENT)
+		return false;
+	return lstat(path, &st) || (S_ISREG(st.st_mode) && !st.st_size) || S_ISDIR(st.st_mode);
+}
+
 bool node_volume_at(const char *id, const char *path)
 {
 	char mapping[4096];
@@ -72,16 +83,32 @@ int node_clear_mount(const char *id, const char *path, bool known, struct err *e
 	return fs_unmount(path, true, e);
 }
 
-int node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
-		    const char *path, bool *ret, size_t *ret_others, struct err *e)
+/* Records that can't be read keep nothing mounted: then the kernel alone is asked. */
+bool node_is_used_at(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		     const char *path, size_t *ret_others)
 {
 	struct backend_use use;
+	struct err e = { 0 };
 	int r;
 
-	r = node_find_use(call, id, kind, path, &use, ret_others, e);
-	if (r && r != -ENOENT)
-		return r;
-	*ret = !r || node_volume_at(id, path);
-	err_clear(e);
-	return 0;
+	r = node_find_use(call, id, kind, path, &use, ret_others, &e);
+	if (r && r != -ENOENT) {
+		*ret_others = 0;
+		csi_logf(CSI_LOG_WARNING, "uses", "volume %s is taken down without its records: %s",
+			 id, err_text(&e));
+	}
+	return !r || node_volume_at(id, path) || (r != -ENOENT && is_bare(path));
+}
+
+/* The kernel has the use no more, so the record is wrong, and whoever reads it next asks the
+ * kernel. */
+void node_forget_use(struct csi_call *call, const char *id, enum backend_use_kind kind,
+		     const char *path)
+{
+	struct err e = { 0 };
+
+	if (backend_use_drop(call->driver->backend, id, kind, path, &e))
+		csi_logf(CSI_LOG_WARNING, "uses",
+			 "volume %s is gone from %s, which can't be recorded: %s", id, path,
+			 err_text(&e));
 }

@@ -9,19 +9,30 @@ static bool may_recover(const struct luks_io *io, const struct header_pair *p)
 	       !io->no_locks && io->check_foreign;
 }
 
-/* What can't be written stays as it was found; the other copy is good. */
-static int recover(const struct luks_io *io, struct header_pair *p, struct err *e)
+/*
+ * One copy is damaged and something else stands on the device: is it still this volume? A person
+ * says so by `repair`; until then no verb goes on with the copy that is left, whether it could
+ * write or not (docs/FORMAT.md).
+ */
+static int check_owner(const struct luks_io *io, const struct header_pair *p, struct err *e)
 {
-	struct err why;
 	int r;
 
+	if (p->use < 0 || p->rewrite < 0 || p->unreadable || p->version || !io->check_foreign)
+		return 0;
 	r = io->check_foreign(io->fd, e);
-	if (r)
-		return err_wrap(e, r, "one copy of the header is damaged, and won't be rewritten");
-	r = luks_pair_rewrite(io->fd, p, &why);
-	if (r)
+	if (!r)
+		return 0;
+	return err_wrap(e, r, "one copy of the header is damaged, and won't be rewritten");
+}
+
+/* What can't be written stays as it was found; the other copy is good. */
+static void recover(const struct luks_io *io, struct header_pair *p)
+{
+	struct err why;
+
+	if (luks_pair_rewrite(io->fd, p, &why))
 		log_debug("recovery of a header copy failed: %s", err_text(&why));
-	return 0;
 }
 
 static int finish(struct header_pair *p, uint64_t device_bytes, struct luks_header **ret,
@@ -48,12 +59,11 @@ static int load_locked(const struct luks_io *io, bool exclusive, struct luks_hea
 	r = luks_pair_read_fresh(io, &device_bytes, &pair, e);
 	if (r)
 		return r;
-	if (may_recover(io, &pair)) {
-		if (exclusive)
-			r = recover(io, &pair, e);
-		else
-			*ret_again = true;
-	}
+	*ret_again = !exclusive && may_recover(io, &pair);
+	if (!*ret_again)
+		r = check_owner(io, &pair, e);
+	if (!r && !*ret_again && may_recover(io, &pair))
+		recover(io, &pair);
 	if (!r && !*ret_again)
 		r = finish(&pair, device_bytes, ret, e);
 	luks_pair_free(&pair);

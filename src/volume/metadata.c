@@ -54,7 +54,7 @@ struct luks_io volume_io_of(const struct volume_env *env, const struct block_dev
 		.writable = !d->readonly,
 		.no_locks = env->no_locks,
 		.size_bytes = d->file_fd < 0 ? d->size_bytes : 0,
-		.check_foreign = check_foreign,
+		.check_foreign = env->despite_foreign ? NULL : check_foreign,
 		.run_cipher = volume_run_cipher,
 		.find_others = find_others,
 	};

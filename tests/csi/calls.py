@@ -297,6 +297,25 @@ def snapshot_topology(lab):
     expect("the backup's", 0, len(b.accessible_topology))
 
 
+@case("fsGroup is kubelet's: volume_mount_group isn't offered and is refused; owners of files are nobody's business here")
+def no_mount_group(lab):
+    offered = {x.rpc.type for x in lab.c.NodeGetCapabilities().capabilities}
+    assert pb.NodeServiceCapability.RPC.VOLUME_MOUNT_GROUP not in offered, offered
+    v = lab.create(encrypted=False)
+    grouped = mount_cap()
+    grouped.mount.volume_mount_group = "2000"
+    fields = {**v.stage_fields(), "volume_capability": grouped}
+    assert "volume_mount_group" in lab.c.fails("INVALID_ARGUMENT", "NodeStageVolume", **fields)
+    target = v.up()
+    with open(f"{target}/file", "w", encoding="ascii") as f:
+        f.write("x")
+    for path, group in ((target, 2000), (f"{target}/file", 1000)):  # as kubelet does, and a pod after it
+        os.chown(path, -1, group)
+    v.down()
+    v.up()
+    expect("groups", [2000, 1000], [os.stat(p).st_gid for p in (target, f"{target}/file")])
+
+
 @case("modify: only the named keys, all or nothing, unknown keys refused and nothing applied")
 def modify(lab):
     v = lab.create()

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -29,6 +30,7 @@ FULL = os.environ.get("FULL", "") not in ("", "0")
 MIB = 1 << 20
 GIB = 1 << 30
 HEADER = 16 * MIB
+METRICS_PORT = 19810
 FAST = {"CRYPTO_PBKDF": "pbkdf2", "CRYPTO_PBKDF_FORCE_ITERATIONS": "1000"}
 
 
@@ -544,9 +546,13 @@ def lab_loop(v):
     raise AssertionError("no loop device")
 
 
-def records(lab, sql, *args):
-    with contextlib.closing(sqlite3.connect(f"{lab.driver.state}/state.db", timeout=20)) as db, db:
+def records_in(state, sql, *args):
+    with contextlib.closing(sqlite3.connect(f"{state}/state.db", timeout=20)) as db, db:
         return db.execute(sql, args).fetchall()
+
+
+def records(lab, sql, *args):
+    return records_in(lab.driver.state, sql, *args)
 
 
 def edit_header(path, change):
@@ -566,6 +572,25 @@ def edit_header(path, change):
             f.write(copy)
         f.flush()
         os.fsync(f.fileno())
+
+
+def scrape(port=METRICS_PORT, host="127.0.0.1"):
+    """Each series of the metrics with its value."""
+    c = http.client.HTTPConnection(host, port, timeout=10)
+    c.request("GET", "/metrics")
+    answer = c.getresponse()
+    expect("status", 200, answer.status)
+    text = answer.read().decode()
+    c.close()
+    series = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            assert name not in series, f"{name} twice"
+            series[name] = float(value)
+    for name in {re.sub(r"(_bucket|_sum|_count)?\{.*", "", s) for s in series}:
+        assert re.search(rf"^# TYPE {name}(_total)? ", text, re.M), f"{name} has no type"
+    return series
 
 
 def small_state(lab, kind, mib):
@@ -597,7 +622,8 @@ def worked_on(state, key):
     h = 0xcbf29ce484222325
     for c in key.encode():
         h = ((h ^ c) * 0x100000001b3) % (1 << 64)
-    with open(f"{state}/tmp/ids.lock", "a+b") as f:
+    node = records_in(state, "SELECT value FROM meta WHERE key='node_id'")[0][0]
+    with open(f"/run/cryptvol/ids-{hashlib.sha256(node.encode()).hexdigest()[:8]}.lock", "a+b") as f:
         fcntl.fcntl(f, fcntl.F_OFD_SETLK, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, h >> 2, 1, 0))
         yield
 

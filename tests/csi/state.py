@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the driver tells of its state: volumes by state and use, orphans, what was cut short, where metrics are served."""
 import contextlib
-import http.client
 import os
 import re
 import socket
@@ -9,29 +8,10 @@ import sqlite3
 import sys
 import time
 
-from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, mount_cap, pb, run, run_on, text_of,
-                 wait_for, worked_on)
+from lab import (MIB, SCRATCH, Driver, Lab, block_cap, case, device_bytes, expect, in_background, mount_cap, pb, run, run_on, scrape,
+                 text_of, wait_for, worked_on)
 
 PORT = 19810
-
-
-def scrape(port=PORT, host="127.0.0.1"):
-    """Each series of the metrics with its value."""
-    c = http.client.HTTPConnection(host, port, timeout=10)
-    c.request("GET", "/metrics")
-    answer = c.getresponse()
-    expect("status", 200, answer.status)
-    text = answer.read().decode()
-    c.close()
-    series = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
-            name, value = line.rsplit(" ", 1)
-            assert name not in series, f"{name} twice"
-            series[name] = float(value)
-    for name in {re.sub(r"(_bucket|_sum|_count)?\{.*", "", s) for s in series}:
-        assert re.search(rf"^# TYPE {name}(_total)? ", text, re.M), f"{name} has no type"
-    return series
 
 
 def family(name, **kw):

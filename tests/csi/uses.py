@@ -336,8 +336,6 @@ def expand_codes(lab):
     lab.c.fails("OUT_OF_RANGE", "ControllerExpandVolume", volume_id=v.id, capacity_range=huge)
     lab.c.fails("OUT_OF_RANGE", "NodeExpandVolume", volume_id=v.id, volume_path=v.targets[0], capacity_range=huge)
     expect("taken back", 80 * MIB, v.node_expand(80 * MIB).capacity_bytes)
-    lab.c.fails("INVALID_ARGUMENT", "ControllerExpandVolume", volume_id=v.id, volume_capability=block_cap(),
-                capacity_range=pb.CapacityRange(required_bytes=96 * MIB))
 
 
 @case("two nodes: n2 promises nothing for n1's volume, n1's node grows it; other calls say whose it is")

@@ -361,7 +361,6 @@ WORK(__wrap_fs_unmount, TEXT(target), UNUSED(bool, lazy), struct err *e)
 WORK(__wrap_fs_grow, TEXT(device), TEXT(mounted_on), TEXT(type), struct err *e)
 WORK(__wrap_fs_freeze, TEXT(mounted_on), struct err *e)
 WORK(__wrap_fs_thaw, TEXT(mounted_on), struct err *e)
-WORK(__wrap_fs_set_group, TEXT(mounted_on), UNUSED(uint32_t, gid), struct err *e)
 WORK(__wrap_fs_query_usage, TEXT(path), UNUSED(struct fs_usage *, ret), struct err *e)
 WORK(__wrap_fs_wipe_signatures, UNUSED(int, fd), UNUSED(bool, skip), UNUSED(size_t *, ret),
      struct err *e)

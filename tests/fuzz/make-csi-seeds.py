@@ -38,9 +38,8 @@ CONTEXT = {"encrypted": "true", "csi.storage.k8s.io/pod.name": "pod",
            "csi.storage.k8s.io/serviceAccount.tokens": "{\"\":{\"token\":\"geheim\"}}"}
 
 
-def mount(fs_type="ext4", mode=Mode.SINGLE_NODE_WRITER, flags=("noatime",), group=""):
-    return pb.VolumeCapability(mount=pb.VolumeCapability.MountVolume(fs_type=fs_type, mount_flags=flags,
-                                                                     volume_mount_group=group),
+def mount(fs_type="ext4", mode=Mode.SINGLE_NODE_WRITER, flags=("noatime",)):
+    return pb.VolumeCapability(mount=pb.VolumeCapability.MountVolume(fs_type=fs_type, mount_flags=flags),
                                access_mode=Mode(mode=mode))
 
 
@@ -113,7 +112,7 @@ SEEDS = [
     ("group-get", "GetVolumeGroupSnapshot", dict(group_snapshot_id=GROUP, snapshot_ids=[MEMBER], secrets=ONLY_VALUE)),
     ("stage", "NodeStageVolume", dict(
         volume_id=ADOPTED, publish_context={"a": "b"}, staging_target_path="/var/lib/kubelet/stage",
-        volume_capability=mount(flags=["noatime", "context=geheim"], group="1000"), secrets=SECRETS, volume_context=CONTEXT)),
+        volume_capability=mount(flags=["noatime", "context=geheim"]), secrets=SECRETS, volume_context=CONTEXT)),
     ("stage-block", "NodeStageVolume", dict(volume_id=PLAIN, staging_target_path="/var/lib/kubelet/stage",
                                             volume_capability=block())),
     ("unstage", "NodeUnstageVolume", dict(volume_id=ENCRYPTED, staging_target_path=STAGING)),

@@ -12,6 +12,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 sys.path[:0] = [HERE, os.path.join(TOP, "tests", "csi")]
 from control_plane import Api, ControlPlane, Refused, decoded, wait_for  # noqa: E402
+from expand import Expansion  # noqa: E402
+from lost import Lost  # noqa: E402
+from policy import Nodes, token_of_pod  # noqa: E402
 from lab import (CRYPTSETUP, SCRATCH, Driver, Mode, device_bytes, drop_caches, expect, find_bytes, make_store, mappings, mounted, pb,  # noqa: E402
                  results, run, say)
 
@@ -55,7 +58,7 @@ class Cluster:
 
     def __init__(self):
         self.plane = ControlPlane(TOOLS, f"{SCRATCH}/plane")
-        self.driver = self.controller = None
+        self.driver = self.controller = self.tokens = None
         self.staged = {}
 
     def step(self, name, f):
@@ -127,7 +130,7 @@ class Cluster:
         """The node's kubelet and the registrar: the driver's own word of its topology."""
         self.api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", "labels": {"kubernetes.io/os": "linux"}}})
         pods = wait_for("the DaemonSet's pod", lambda: [p for p in self.api.list("Pod", "v1", NS) if p["metadata"]["name"].startswith("cryptvol-node")])
-        self.pod = pods[0]
+        self.pod = self.schedule(pods[0], "n1")
         wait_for("the Deployment's pods",
                  lambda: len([p for p in self.api.list("Pod", "v1", NS) if p["metadata"]["name"].startswith("cryptvol-controller")]) == 2)
         make_store(f"{SCRATCH}/backups")
@@ -138,11 +141,11 @@ class Cluster:
         self.api.create({"apiVersion": STORAGE, "kind": "CSINode", "metadata": {
             "name": "n1", "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": self.api.get("Node", "v1", "n1")["metadata"]["uid"]}]},
             "spec": {"drivers": [{"name": self.driver.client.GetPluginInfo().name, "nodeID": info.node_id, "topologyKeys": list(segments)}]}})
-        controller = [p for p in self.api.list("Pod", "v1", NS) if p["metadata"]["name"].startswith("cryptvol-controller")][0]
+        controller = self.schedule([p for p in self.api.list("Pod", "v1", NS) if p["metadata"]["name"].startswith("cryptvol-controller")][0], "n1")
         self.controller = self.start_driver(controller["metadata"]["name"], controller, {})
-        self.sidecar("csi-provisioner", self.pod, "cryptvol-node", self.driver)
-        self.sidecar("csi-snapshotter", self.pod, "cryptvol-node", self.driver)
-        self.sidecar("csi-resizer", controller, "cryptvol-controller", self.controller)
+        self.sidecar("csi-provisioner", self.pod, self.driver)
+        self.sidecar("csi-snapshotter", self.pod, self.driver)
+        self.sidecar("csi-resizer", controller, self.controller)
         self.plane.run("snapshot-controller", f"--kubeconfig={self.plane.config('snapshot-controller', Api().token)}",
                        "--enable-distributed-snapshotting=true")
 
@@ -164,10 +167,19 @@ class Cluster:
         d.start()
         return d
 
-    def sidecar(self, program, pod, account, driver):
+    def schedule(self, pod, node):
+        """The scheduler: from then on the pod's token names the node."""
+        name = pod["metadata"]["name"]
+        self.api.call("POST", f"/api/v1/namespaces/{NS}/pods/{name}/binding",
+                      {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": node}})
+        return self.api.get("Pod", "v1", name, NS)
+
+    def sidecar(self, program, pod, driver):
         args, env = self.args_of(pod, program, {"NODE_NAME": "n1"})
         args = [a if not a.startswith("--csi-address=") else f"--csi-address={driver.socket}" for a in args]
-        self.plane.run(program, *args, f"--kubeconfig={self.plane.config(program, self.api.token_of(NS, account))}", env=env)
+        if program == "csi-resizer":  # it ends where it can't renew its lease in time, as on a loaded machine
+            args += ["--leader-election-lease-duration=30m", "--leader-election-renew-deadline=25m"]
+        self.plane.run(program, *args, f"--kubeconfig={self.plane.config(program, token_of_pod(self.api, pod))}", env=env)
 
     # ---- a claim's life ----
 
@@ -193,8 +205,8 @@ class Cluster:
     def secret(self, ref):
         return decoded(self.api.get("Secret", "v1", ref["name"], ref["namespace"])) if ref else {}
 
-    def up(self, pv):
-        """kubelet: stage with the PersistentVolume's fields, publish."""
+    def stage(self, pv):
+        """kubelet: stage with the PersistentVolume's fields."""
         csi, client = pv["spec"]["csi"], self.driver.client
         block = pv["spec"].get("volumeMode") == "Block"
         cap = pb.VolumeCapability(access_mode=pb.VolumeCapability.AccessMode(
@@ -204,20 +216,29 @@ class Cluster:
         else:
             cap.mount.fs_type = csi["fsType"]
             cap.mount.mount_flags.extend(pv["spec"].get("mountOptions") or [])
-        staging, target = f"{SCRATCH}/kubelet/{pv['metadata']['name']}", f"{SCRATCH}/pods/{pv['metadata']['name']}"
+        staging = f"{SCRATCH}/kubelet/{pv['metadata']['name']}"
         os.makedirs(staging, exist_ok=True)
-        os.makedirs(os.path.dirname(target), exist_ok=True)
         context = csi["volumeAttributes"]
         client.NodeStageVolume(volume_id=csi["volumeHandle"], staging_target_path=staging, volume_capability=cap,
                                secrets=self.secret(csi.get("nodeStageSecretRef")), volume_context=context)
-        client.NodePublishVolume(volume_id=csi["volumeHandle"], staging_target_path=staging, target_path=target, volume_capability=cap,
-                                 volume_context={**context, "csi.storage.k8s.io/pod.name": "notes", "csi.storage.k8s.io/pod.namespace": "default"})
-        self.staged[pv["metadata"]["name"]] = (csi["volumeHandle"], staging, target, cap)
+        self.staged[pv["metadata"]["name"]] = (csi["volumeHandle"], staging, "", cap)
+
+    def up(self, pv):
+        """Stage, and publish to a pod."""
+        self.stage(pv)
+        handle, staging, _, cap = self.staged[pv["metadata"]["name"]]
+        target = f"{SCRATCH}/pods/{pv['metadata']['name']}"
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        context = {**pv["spec"]["csi"]["volumeAttributes"], "csi.storage.k8s.io/pod.name": "notes", "csi.storage.k8s.io/pod.namespace": "default"}
+        self.driver.client.NodePublishVolume(volume_id=handle, staging_target_path=staging, target_path=target, volume_capability=cap,
+                                             volume_context=context)
+        self.staged[pv["metadata"]["name"]] = (handle, staging, target, cap)
         return target
 
     def down(self, pv):
         handle, staging, target, _ = self.staged.pop(pv["metadata"]["name"])
-        self.driver.client.NodeUnpublishVolume(volume_id=handle, target_path=target)
+        if target:
+            self.driver.client.NodeUnpublishVolume(volume_id=handle, target_path=target)
         self.driver.client.NodeUnstageVolume(volume_id=handle, staging_target_path=staging)
 
     def first_claim(self):
@@ -241,21 +262,9 @@ class Cluster:
         assert find_bytes(f"/dev/mapper/{handle}", b"marker of the cluster's test")
         expect("hits in the image", 0, find_bytes(self.driver.image(handle), b"marker of the cluster's test"))
 
-    def grow(self):
-        """The resizer asks the controller that owns nothing, kubelet the node."""
-        name = example("pvc")[0]["metadata"]["name"]
-        self.api.patch("PersistentVolumeClaim", "v1", name, {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
-
-        def pending():
-            self.plane.check()
-            c = self.api.get("PersistentVolumeClaim", "v1", name)
-            return any(x["type"] == "FileSystemResizePending" for x in c["status"].get("conditions") or [])
-        wait_for("the resizer", pending)
-        handle, staging, target, cap = self.staged[self.notes["metadata"]["name"]]
-        self.driver.client.NodeExpandVolume(volume_id=handle, volume_path=target, staging_target_path=staging, volume_capability=cap,
-                                            capacity_range=pb.CapacityRange(required_bytes=2 * GIB))
-        expect("bytes of the mapped device", 2 * GIB, device_bytes(f"/dev/mapper/{handle}"))
-        self.api.patch("PersistentVolumeClaim", "v1", name, {"status": {"capacity": {"storage": "2Gi"}, "conditions": []}}, sub="/status")
+    def nodes(self):
+        self.tokens = self.tokens or Nodes(self.api, NS)
+        return self.tokens
 
     def snapshot(self, name):
         for o in example(name):
@@ -276,7 +285,7 @@ class Cluster:
     def copies(self):
         for name in ("restore", "clone"):
             o = example(name)[0]
-            o["spec"]["resources"]["requests"]["storage"] = "2Gi"
+            o["spec"]["resources"]["requests"]["storage"] = "2200Mi"
             pv = self.claim(o)
             with open(f"{self.up(pv)}/note", encoding="ascii") as f:
                 expect(f"the file in the {name}", "marker of the cluster's test", f.read())
@@ -285,7 +294,7 @@ class Cluster:
     def from_backup(self):
         o = example("restore")[0]
         o["metadata"]["name"] = "from-backup"
-        o["spec"]["resources"]["requests"]["storage"] = "2Gi"
+        o["spec"]["resources"]["requests"]["storage"] = "2200Mi"
         o["spec"]["dataSource"]["name"] = "notes-backup-1"
         pv = self.claim(o)
         with open(f"{self.up(pv)}/note", encoding="ascii") as f:
@@ -356,13 +365,22 @@ def main():
                     ("control: an unknown field is refused", c.refused),
                     ("the pods are made; the drivers and sidecars start with their arguments and accounts", c.join),
                     ("a claim with the global Secret: provisioned on its node, staged, ciphertext below", c.first_claim),
-                    ("the claim grows: by the resizer's one controller and the node", c.grow),
+                    ("the claim grows: csi-resizer leaves it to the node", lambda: Expansion(c).grow("2Gi")),
+                    ("an expansion to 1 PiB: infeasible on the node, lowered, done; nothing is promised for what isn't there",
+                     lambda: Expansion(c).taken_back()),
+                    ("an expansion that doesn't fit and is lowered before a pod starts: it starts", lambda: Expansion(c).before_a_pod()),
+                    ("a claim that has its volume keeps its VolumeAttributesClass", lambda: Expansion(c).class_kept()),
                     ("a snapshot of it", lambda: c.snapshot("snapshot")),
                     ("a restore and a clone have the data", c.copies),
                     ("a backup of it", lambda: c.snapshot("backup")),
                     ("a restore from the backup has the data", c.from_backup),
                     ("a claim with a Secret of its own", c.per_volume),
                     ("a block claim", c.block),
+                    ("control: without the policy a node's token changes another's volume", lambda: c.nodes().control()),
+                    ("the node's own token: PersistentVolumes of its own node only", lambda: c.nodes().volumes()),
+                    ("the node's own token: claims that it was selected for only", lambda: c.nodes().claims()),
+                    ("the node's own token: capacity and snapshots of its own node only", lambda: c.nodes().rest()),
+                    ("a node is gone for good: what it left is forgotten, nothing else", lambda: Lost(c.api, c.plane, TOOLS).run()),
                     ("the other examples are accepted", c.rest),
                     ("claims and snapshots deleted: nothing is left on the node", c.gone),
                     ("no sidecar was denied a right, no log has the passphrase", c.no_denials)):

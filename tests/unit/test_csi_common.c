@@ -209,24 +209,27 @@ static void what_is_missing_is_named(void)
 	CHECK_CONTAINS(err_text(&e), "fs_type");
 }
 
-static void groups_are_numbers(void)
+/* kubelet then gives the files to a pod's fsGroup by itself. */
+static void groups_are_left_to_the_co(void)
 {
-	static const char *const bad[] = { "x", "-1", "1000 ", "4294967295", "4294967296", "0x10" };
+	Csi__V1__VolumeCapability c = capability("ext4", 1);
+	char group[] = "2000", old[512], now[512];
+	struct csi_cap cap;
+	struct err e = { 0 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		Csi__V1__VolumeCapability c = capability("ext4", 1);
-		struct csi_cap cap;
-		struct err e = { 0 };
-		char text[16];
-
-		text_copy(text, sizeof(text), bad[i]);
-		mount_volume.volume_mount_group = text;
-		CHECK_MSG(csi_cap_parse(&c, &cap, &e) == -EINVAL, "%s is taken", bad[i]);
-		CHECK_CONTAINS(err_text(&e), "volume_mount_group");
-		text_copy(text, sizeof(text), "4294967294");
-		CHECK_INT(csi_cap_parse(&c, &cap, &e), 0);
-		CHECK(cap.gid == 4294967294u);
-	}
+	CHECK_INT(csi_cap_parse(&c, &cap, &e), 0);
+	csi_cap_text(&cap, now);
+	mount_volume.volume_mount_group = group;
+	CHECK_INT(csi_cap_parse(&c, &cap, &e), -EINVAL);
+	CHECK_CONTAINS(err_text(&e), "volume_mount_group");
+	/* What an older driver recorded of a pod that runs on. */
+	text_copy(old, sizeof(old), "mount fs=ext4 mode=1 group=2000 flags=");
+	CHECK(strcmp(old, now) != 0);
+	CHECK(csi_cap_text_same(old, now));
+	CHECK(csi_cap_text_same(now, now));
+	CHECK(!csi_cap_text_same("mount fs=ext4 mode=1 group=2000 flags=aa", now));
+	CHECK(!csi_cap_text_same("mount fs=xfs mode=1 group=2000 flags=", now));
+	CHECK(!csi_cap_text_same("block", now));
 }
 
 /* All of them are in the text that two calls are compared by. */
@@ -293,7 +296,7 @@ int main(void)
 	RUN(ids_are_names_of_files);
 	RUN(modes_of_one_node_are_offered);
 	RUN(what_is_missing_is_named);
-	RUN(groups_are_numbers);
+	RUN(groups_are_left_to_the_co);
 	RUN(mount_flags_are_counted);
 	RUN(texts_of_capabilities_differ_where_they_do);
 	return check_exit();

@@ -214,12 +214,17 @@ static void box_2_2_foreign_signature_refuses_until_repair(void)
 	CHECK_CONTAINS(err_text(&e), "won't be rewritten: an ext4 file system is there");
 	CHECK_INT(disk.n_events, 0);
 	CHECK_INT(foreign_calls, 1);
-	/* Read only, the header can be used. */
+	/* Nor read only or without locks: is it this volume at all? */
 	io.writable = false;
-	check_left_alone(&io);
+	CHECK_INT(luks_load(&io, &h, &e), -EUCLEAN);
+	io.no_locks = true;
+	CHECK_INT(luks_load(&io, &h, &e), -EUCLEAN);
 	io.writable = true;
+	CHECK_INT(luks_load(&io, &h, &e), -EUCLEAN);
+	io.no_locks = false;
+	CHECK_INT(foreign_calls, 4);
 	CHECK_INT(luks_repair(&io, &e), 0);
-	CHECK_INT(foreign_calls, 1);
+	CHECK_INT(foreign_calls, 4);
 	check_both_good(fd, 3);
 	disk_close(fd);
 }

@@ -18,9 +18,21 @@ int cmd_repair(struct cli *c)
 		cli_verbose(c, "No known problems detected for LUKS header.");
 		return 0;
 	}
+	/* Nobody may roll a header back by saying nothing. */
+	if (h->newer_seqid && !cli_set(c, OPT_BATCH_MODE) && !isatty(STDIN_FILENO))
+		return err_set(&c->err, -EUCLEAN,
+			       "The other copy of the header of %s is newer (%llu, not %llu) and "
+			       "whole, but can't be used here: --batch-mode overwrites it all the "
+			       "same.",
+			       c->arg[0], (unsigned long long)h->newer_seqid,
+			       (unsigned long long)h->seqid);
+	if (h->newer_seqid)
+		cli_warn("WARNING: the copy to be overwritten is newer (%llu, not %llu) and whole: "
+			 "keyslots that only it has are lost.",
+			 (unsigned long long)h->newer_seqid, (unsigned long long)h->seqid);
 	r = cli_confirm(c,
 			"One copy of the header of %s is about to be overwritten by the "
 			"other one.",
 			c->arg[0]);
-	return r ?: volume_repair(&c->env, &w, &c->err);
+	return r ?: volume_repair(&c->env, &w, h->newer_seqid != 0, &c->err);
 }

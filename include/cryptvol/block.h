@@ -11,6 +11,7 @@ struct err;
 struct block_device {
 	int fd;		  /* of @path; -1 = none */
 	int file_fd;	  /* of the image file behind @path, where it was attached; -1 = none */
+	int claim_fd;	  /* holds the claim of an image file (BLOCK_EXCLUSIVE); -1 = none */
 	char path[4096];  /* the device node that dm can use (the loop device of an image file) */
 	char given[4096]; /* what the user named */
 	uint32_t major,
@@ -27,10 +28,15 @@ struct block_device {
 	bool rotational;
 };
 
+struct block_number {
+	uint32_t major, minor;
+};
+
 enum block_flag {
 	BLOCK_READONLY = 1u << 0,
 	BLOCK_EXCLUSIVE = 1u << 1, /* O_EXCL: -EBUSY while mounted or mapped; for an image file:
-				      while a loop device over it is */
+				      while a loop device over it is, and of two of us that ask for
+				      this one gets it, until block_close */
 	BLOCK_NEED_DEVICE =
 		1u
 		<< 2, /* attach a loop device (direct I/O, LO_FLAGS_AUTOCLEAR) to an image file */
@@ -54,6 +60,16 @@ void block_close(struct block_device *d);
  * one, as cryptsetup does, else the device. Borrowed. */
 int block_metadata_fd(const struct block_device *d);
 
+/** block_check_idle - is an image file, or a loop device's file, in use through a loop device that
+ * isn't @d's? What came since @d was opened counts. -EBUSY says by which. */
+int block_check_idle(const struct block_device *d, struct err *e);
+
+/** block_find_crypt - what a device that is claimed is claimed by, where it is nothing but mappings
+ * of LUKS volumes (of an image file: all loop devices over it). Malloc'ed; *ret_n 0: nobody.
+ * -EBUSY: something else, a mount say. */
+int block_find_crypt(const struct block_device *d, struct block_number **ret, size_t *ret_n,
+		     struct err *e);
+
 /** block_drop_exclusive - keep the device open, but let another (device-mapper) claim it. */
 int block_drop_exclusive(struct block_device *d, struct err *e);
 
@@ -67,9 +83,7 @@ int block_count_holders(uint32_t major, uint32_t minor, unsigned int *ret, struc
 
 /** Devices and files that have bytes of a device in common with it. */
 struct block_others {
-	struct block_number {
-		uint32_t major, minor;
-	} * devices;
+	struct block_number *devices;
 	size_t n_devices;
 	int *files; /* open for writing where that is allowed */
 	size_t n_files;

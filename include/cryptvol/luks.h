@@ -162,11 +162,13 @@ struct luks_header {
 		uint64_t json_used_bytes; /* to be covered by the next write */
 	} copies[2];
 	/* how it was found */
-	bool from_secondary; /* the primary copy was not usable (or older) */
-	bool needs_recovery; /* one copy should be rewritten and was not */
-	bool other_invalid;  /* the copy that isn't used has a good checksum and bad metadata */
-	bool seqid_conflict; /* equal sequence numbers, different content: the primary was used,
-				nothing overwritten */
+	bool from_secondary;  /* the primary copy was not usable (or older) */
+	bool needs_recovery;  /* one copy should be rewritten and was not */
+	bool other_invalid;   /* the copy that isn't used has a good checksum and bad metadata */
+	uint64_t newer_seqid; /* 0, or the number of a copy that is newer than this one and whole,
+				 but holds what we can't use */
+	bool seqid_conflict;  /* equal sequence numbers, different content: the primary was used,
+				 nothing overwritten */
 };
 
 /** LUKS1: everything that luksDump prints. */
@@ -251,12 +253,20 @@ void luks_freep(struct luks_header **h);
 #define _cleanup_luks_ __attribute__((cleanup(luks_freep)))
 
 /** luks_repair - `cryptvol repair`: recover even where luks_load refused because of a foreign
- * signature. */
-int luks_repair(const struct luks_io *io, struct err *e);
+ * signature. -EUCLEAN: the other copy is whole and newer, and @roll_back is false. */
+int luks_repair(const struct luks_io *io, bool roll_back, struct err *e);
 
 /** luks_check_usable - may this header be activated or changed? Names re-encryption, integrity,
  * OPAL, LUKS1, unknown requirements. */
 int luks_check_usable(const struct luks_header *h, struct err *e);
+
+/** luks_check_same - is @now of the same volume as @old: metadata of the same size, the same key?
+ * -ESTALE says what it is. */
+int luks_check_same(const struct luks_header *old, const struct luks_header *now, struct err *e);
+/** luks_check_same_keyslot - is keyslot @id of both the same one? -ESTALE says what became of it.
+ */
+int luks_check_same_keyslot(const struct luks_header *old, const struct luks_header *now, int id,
+			    struct err *e);
 
 /**
  * The only thing that may be mapped of a volume: one run of ciphertext, under one key, to the

@@ -87,7 +87,9 @@ struct volume_config {
 };
 int volume_set_config(const struct volume_env *env, const struct volume_where *w,
 		      const struct volume_config *c, struct err *e);
-int volume_repair(const struct volume_env *env, const struct volume_where *w, struct err *e);
+/** volume_repair - as luks_repair. */
+int volume_repair(const struct volume_env *env, const struct volume_where *w, bool roll_back,
+		  struct err *e);
 
 /**
  * volume_backup_header - the metadata region, key slots included, into a new file of mode 0400

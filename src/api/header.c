@@ -184,7 +184,7 @@ int cryptvol_repair(struct cryptvol_volume *v)
 	struct volume_where w = api_where(v);
 	int r = api_begin(v->cv);
 
-	return r ?: volume_repair(&v->cv->env, &w, &v->cv->err);
+	return r ?: volume_repair(&v->cv->env, &w, false, &v->cv->err);
 }
 
 int cryptvol_backup_header(struct cryptvol_volume *v, const char *file)

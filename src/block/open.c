@@ -4,8 +4,11 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
+
+#define CLAIM_OFFSET (INT64_MAX - 1)
 
 /* Read-write where that is allowed, else read-only: what a device permits shows only here. */
 static int open_path(const char *path, int flags, bool *readonly, struct err *e)
@@ -45,12 +48,36 @@ static int examine(const char *path, struct stat *st, struct err *e)
 	return 0;
 }
 
+/*
+ * One byte far behind any image, locked by a description of its own: the loop device would keep
+ * that of the image for as long as it lives. A file system without such locks has no claims.
+ */
+static int claim_file(struct block_device *d, struct err *e)
+{
+	struct flock lock = { .l_type = d->readonly ? F_RDLCK : F_WRLCK,
+			      .l_whence = SEEK_SET,
+			      .l_start = CLAIM_OFFSET,
+			      .l_len = 1 };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", d->fd);
+	d->claim_fd = open(path, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+	if (d->claim_fd < 0 || !fcntl(d->claim_fd, F_OFD_SETLK, &lock))
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return 0;
+	return err_set(e, -EBUSY, "image file %s is in use by another command", d->given);
+}
+
 static int open_file(struct block_device *d, const struct stat *st, uint32_t flags, struct err *e)
 {
 	bool exclusive = flags & BLOCK_EXCLUSIVE;
 	int r;
 
 	d->regular_file = true;
+	r = exclusive ? claim_file(d, e) : 0;
+	if (r)
+		return r;
 	if (!(flags & BLOCK_NEED_DEVICE))
 		return exclusive ? block_loop_check_unused(st, "", d->given, e) : 0;
 	d->file_fd = d->fd;
@@ -126,7 +153,7 @@ int block_open(const char *path, uint32_t flags, struct block_device *ret, struc
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(e, -ENOMEM, "no memory for a device");
-	d->fd = d->file_fd = -1;
+	d->fd = d->file_fd = d->claim_fd = -1;
 	r = open_into(d, path, flags, e);
 	if (r)
 		block_close(d);
@@ -181,7 +208,9 @@ void block_close(struct block_device *d)
 		base_spawn_settle();
 	if (d->file_fd >= 0)
 		close(d->file_fd);
-	d->fd = d->file_fd = -1;
+	if (d->claim_fd >= 0)
+		close(d->claim_fd);
+	d->fd = d->file_fd = d->claim_fd = -1;
 }
 
 int block_metadata_fd(const struct block_device *d)

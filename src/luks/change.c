@@ -27,20 +27,26 @@ static bool same_digest(const struct luks_header *a, const struct luks_header *b
 	return !strcmp(x, y);
 }
 
-/* Of one volume: the same key opens it, and its metadata have the same size. */
-static int check_same_volume(const struct luks_header *old, const struct luks_header *now,
-			     struct err *e)
+int luks_check_same(const struct luks_header *old, const struct luks_header *now, struct err *e)
 {
+	if (now->header_bytes != old->header_bytes || now->keyslots_bytes != old->keyslots_bytes ||
+	    !same_digest(old, now))
+		return err_set(e, -ESTALE, "the header was replaced by another volume's meanwhile");
+	return 0;
+}
+
+static int check_newer(const struct luks_header *old, const struct luks_header *now, struct err *e)
+{
+	int r;
+
 	if (now->seqid < old->seqid)
 		return err_set(e, -ESTALE,
 			       "the header was replaced by an older one meanwhile: its sequence "
 			       "number is %llu, not %llu",
 			       (unsigned long long)now->seqid, (unsigned long long)old->seqid);
-	if (now->header_bytes != old->header_bytes || now->keyslots_bytes != old->keyslots_bytes ||
-	    !same_digest(old, now))
-		return err_set(e, -ESTALE,
-			       "the header was replaced by another volume's meanwhile; nothing of "
-			       "it is changed");
+	r = luks_check_same(old, now, e);
+	if (r)
+		return r;
 	if (now->seqid != old->seqid)
 		log_debug("the header was changed by someone else: its sequence number is %llu, "
 			  "not %llu",
@@ -66,7 +72,7 @@ static int read_again(const struct luks_io *io, const struct luks_header *h,
 		now = luks_pair_take(&pair);
 	luks_pair_free(&pair);
 	if (!r)
-		r = check_same_volume(h, now, e);
+		r = check_newer(h, now, e);
 	if (r)
 		return r;
 	*ret = now;
@@ -99,23 +105,27 @@ int luks_change_begin(const struct luks_io *io, const struct luks_header *h,
 	return 0;
 }
 
+int luks_check_same_keyslot(const struct luks_header *old, const struct luks_header *now, int id,
+			    struct err *e)
+{
+	const struct luks_keyslot *a = luks_find_keyslot(old, id);
+	const struct luks_keyslot *b = luks_find_keyslot(now, id);
+
+	if (a && !b)
+		return err_set(e, -ESTALE, "keyslot %d was removed by someone else meanwhile", id);
+	if (!a || a->type != b->type || a->area_offset_bytes != b->area_offset_bytes ||
+	    a->area_size_bytes != b->area_size_bytes || a->salt_len != b->salt_len ||
+	    memcmp(a->salt, b->salt, a->salt_len) != 0)
+		return err_set(e, -ESTALE, "keyslot %d was changed by someone else meanwhile", id);
+	return 0;
+}
+
 int luks_change_keeps(const struct luks_change *c, const struct luks_header *h, int id,
 		      struct err *e)
 {
-	const struct luks_keyslot *was = luks_find_keyslot(h, id);
-	const struct luks_keyslot *now = luks_find_keyslot(c->next, id);
+	int r = luks_check_same_keyslot(h, c->next, id, e);
 
-	if (was && !now)
-		return err_set(
-			e, -ESTALE,
-			"keyslot %d was removed by someone else meanwhile; nothing is changed", id);
-	if (!was || was->area_offset_bytes != now->area_offset_bytes ||
-	    was->area_size_bytes != now->area_size_bytes || was->salt_len != now->salt_len ||
-	    memcmp(was->salt, now->salt, was->salt_len) != 0 || was->type != now->type)
-		return err_set(
-			e, -ESTALE,
-			"keyslot %d was changed by someone else meanwhile; nothing is changed", id);
-	return 0;
+	return r ? err_wrap(e, r, "nothing is changed") : 0;
 }
 
 int luks_change_write(const struct luks_io *io, struct luks_change *c, struct err *e)

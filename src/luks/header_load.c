@@ -105,7 +105,7 @@ int luks_parse(const void *buf, size_t len, uint64_t device_bytes, struct luks_h
 	return r;
 }
 
-static int repair_pair(int fd, struct header_pair *p, struct err *e)
+static int repair_pair(int fd, struct header_pair *p, bool roll_back, struct err *e)
 {
 	if (p->copy[COPY_PRIMARY].version == 1)
 		return err_set(e, -EOPNOTSUPP, "LUKS1 has no second copy to repair from");
@@ -116,13 +116,19 @@ static int repair_pair(int fd, struct header_pair *p, struct err *e)
 			       "the %s copy can't be read, and so won't be written over: %s",
 			       p->rewrite == COPY_PRIMARY ? "primary" : "secondary",
 			       err_text(&p->copy[p->rewrite].why));
+	if (p->newer && !roll_back)
+		return err_set(e, -EUCLEAN, "the %s copy is newer (%llu, not %llu) and whole: %s",
+			       p->rewrite == COPY_PRIMARY ? "primary" : "secondary",
+			       (unsigned long long)p->copy[p->rewrite].seqid,
+			       (unsigned long long)p->copy[p->use].seqid,
+			       err_text(&p->copy[p->rewrite].why));
 	/* A person asked: of two with one number the primary stays. */
 	if (p->conflict)
 		p->rewrite = COPY_SECONDARY;
 	return p->rewrite < 0 ? 0 : luks_pair_rewrite(fd, p, e);
 }
 
-int luks_repair(const struct luks_io *io, struct err *e)
+int luks_repair(const struct luks_io *io, bool roll_back, struct err *e)
 {
 	struct header_pair pair;
 	struct luks_locks locks;
@@ -135,7 +141,7 @@ int luks_repair(const struct luks_io *io, struct err *e)
 		return r;
 	r = luks_pair_read_fresh(io, NULL, &pair, e);
 	if (!r) {
-		r = repair_pair(io->fd, &pair, e);
+		r = repair_pair(io->fd, &pair, roll_back, e);
 		luks_pair_free(&pair);
 	}
 	luks_locks_release(io, &locks);

@@ -174,6 +174,7 @@ struct luks_header *luks_pair_take(struct header_pair *p)
 	}
 	h->from_secondary = p->use == COPY_SECONDARY;
 	h->needs_recovery = p->rewrite >= 0;
+	h->newer_seqid = p->newer ? p->copy[p->rewrite].seqid : 0;
 	h->other_invalid = p->copy[!p->use].state == COPY_OBSOLETE;
 	h->seqid_conflict = p->conflict;
 	return h;

@@ -105,7 +105,7 @@ int volume_run_cipher(const struct crypto_cipher *c, const struct secret *key, b
 
 	if (!a)
 		return err_set(e, -ENOMEM, "no memory for a mapping");
-	a->memory_fd = a->loop.fd = a->loop.file_fd = a->mapping.fd = -1;
+	a->memory_fd = a->loop.fd = a->loop.file_fd = a->loop.claim_fd = a->mapping.fd = -1;
 	r = dm_control_open(&a->dm, e);
 	if (r)
 		return r;

@@ -142,8 +142,18 @@ static int wipe_foreign(void *arg, struct err *e)
 	return fs_wipe_signatures(x->io.fd, true, &wiped, e);
 }
 
+/* The KDF took its time: a loop device over the image may have been mapped or mounted meanwhile. */
+static int still_idle(void *arg, struct err *e)
+{
+	const struct formatting *x = arg;
+	int r = block_check_idle(&x->data, e);
+
+	return r || !x->detached ? r : block_check_idle(&x->header_dev, e);
+}
+
 static void fill_request(struct formatting *x)
 {
+	x->luks.still_idle = still_idle;
 	x->luks.detached = x->detached;
 	x->luks.data_device_bytes = x->data.size_bytes;
 	x->luks.clear = wipe_foreign;

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #define COPY_BYTES (1024u * 1024)
+/* Both header copies and the keyslots area at their largest. */
+#define BACKUP_MAX_BYTES (2ull * LUKS_HEADER_MAX_BYTES + LUKS_KEYSLOTS_AREA_MAX_BYTES)
 
 static uint64_t region_bytes(const struct luks_header *h)
 {
@@ -110,23 +112,60 @@ static int check_same_shape(const struct luks_header *old, const struct luks_hea
 	return 0;
 }
 
-/* The whole region in memory: a backup that can't be read must not cost the device its header. */
-static int read_region(const struct volume_metadata *backup, char **ret, struct err *e)
+/** A backup, read once: what is checked is what is written. */
+struct copy {
+	char *bytes;
+	uint64_t len;
+	struct luks_header *header;
+};
+
+static void copy_free(struct copy *c)
 {
-	uint64_t bytes = region_bytes(backup->header);
-	char *buf;
+	if (c->bytes)
+		secret_wipe(c->bytes, c->len);
+	free(c->bytes);
+	luks_free(c->header);
+	*c = (struct copy){ 0 };
+}
+
+static int parse_copy(const struct volume_env *env, const char *file, struct copy *c,
+		      uint64_t file_bytes, struct err *e)
+{
+	int r = luks_parse(c->bytes, c->len, file_bytes, &c->header, e);
+
+	if (r)
+		return r;
+	volume_warn_header(env, file, c->header);
+	r = luks_check_usable(c->header, e);
+	if (!r && region_bytes(c->header) > c->len)
+		r = err_set(e, -EBADMSG, "it ends before the keyslots area does");
+	return r;
+}
+
+/* The whole of it in memory: a backup that can't be read must not cost the device its header. */
+static int read_copy(const struct volume_env *env, const char *file, struct copy *ret,
+		     struct err *e)
+{
+	struct copy c = { 0 };
+	struct block_device d;
 	int r;
 
-	buf = malloc(bytes);
-	if (!buf)
-		return err_set(e, -ENOMEM, "no memory for a header");
-	r = io_pread_full(backup->io.fd, buf, bytes, 0, e);
+	r = block_open(file, BLOCK_READONLY, &d, e);
+	if (r)
+		return r == -ENODEV ? -ENOENT
+				    : r; /* the device's own word is kept for the device */
+	c.len = d.size_bytes < BACKUP_MAX_BYTES ? d.size_bytes : BACKUP_MAX_BYTES;
+	c.bytes = malloc(c.len ?: 1);
+	r = c.bytes ? io_pread_full(d.fd, c.bytes, c.len, 0, e)
+		    : err_set(e, -ENOMEM, "no memory for a header");
+	if (!r)
+		r = parse_copy(env, file, &c, d.size_bytes, e);
+	block_close(&d);
 	if (r) {
-		secret_wipe(buf, bytes);
-		free(buf);
-		return r;
+		copy_free(&c);
+		return err_wrap(e, r, "the backup %s", file);
 	}
-	*ret = buf;
+	*ret = c;
 	return 0;
 }
 
@@ -149,26 +188,62 @@ static int write_region(int fd, const struct luks_header *h, const char *region,
 	return r ?: io_fsync(fd, e);
 }
 
-/* A volume that is mapped may get its header back, that is when it is missed; one that is mounted
- * as it is has no header to miss. */
-static int open_target(const char *path, struct block_device *ret, struct err *e)
+/* Does this mapping leave the first @bytes of the device below it alone? */
+static int check_above(struct dm_control *dm, const struct block_number *n, uint64_t bytes,
+		       const char *device, struct err *e)
 {
-	unsigned int holders = 0;
+	struct dm_table t = { 0 };
+	char path[4096];
+	const char *name;
+	int r;
+
+	r = block_path_of(n->major, n->minor, path, sizeof(path), NULL, 0, e);
+	if (r)
+		return r;
+	name = strrchr(path, '/') + 1;
+	r = dm_query_table(dm, name, &t, NULL, e);
+	for (size_t i = 0; i < t.n_targets && !r; i++)
+		if (t.targets[i].type != DM_TARGET_CRYPT ||
+		    t.targets[i].crypt.device_offset_sectors < bytes / SECTOR_SIZE_BYTES)
+			r = err_set(e, -EBUSY, "%s is in use by mapping %s, whose data lies there",
+				    device, name);
+	dm_table_free(&t);
+	return r;
+}
+
+static int check_users(const struct block_device *d, uint64_t bytes, struct err *e)
+{
+	_cleanup_free_ struct block_number *list = NULL;
+	_cleanup_dm_ struct dm_control *dm = NULL;
+	size_t n;
+	int r;
+
+	r = block_find_crypt(d, &list, &n, e);
+	if (!r && n)
+		r = dm_control_open(&dm, e);
+	for (size_t i = 0; i < n && !r; i++)
+		r = check_above(dm, &list[i], bytes, d->given, e);
+	return r;
+}
+
+/* A volume that is mapped may get its header back, for that is when it is missed. What is mounted
+ * as it is, or used by anything but the data behind the header, isn't written over. */
+static int open_target(const char *path, uint64_t bytes, struct block_device *ret, struct err *e)
+{
 	int r;
 
 	r = block_open(path, BLOCK_EXCLUSIVE, ret, e);
 	if (r != -EBUSY)
 		return r;
-	r = block_open(path, 0, ret, NULL);
+	r = block_open(path, 0, ret, e);
 	if (r)
-		return -EBUSY;
-	if (ret->regular_file ||
-	    (!block_count_holders(ret->major, ret->minor, &holders, NULL) && holders)) {
+		return r;
+	r = check_users(ret, bytes, e);
+	if (r)
+		block_close(ret);
+	else
 		err_clear(e);
-		return 0;
-	}
-	block_close(ret);
-	return -EBUSY;
+	return r;
 }
 
 /* No header is left to compare with, be it overwritten or on sectors that can't be read: that is
@@ -219,22 +294,25 @@ static int restore_locked(const struct volume_env *env, struct block_device *dev
 	r = luks_locks_take(&io, true, &locks, e);
 	if (r)
 		return r;
-	r = compare_and_write(&io, dev, new, region, e);
+	if (!dev->exclusive) /* a loop device over the image may have been mounted meanwhile */
+		r = check_users(dev, region_bytes(new), e);
+	if (!r)
+		r = compare_and_write(&io, dev, new, region, e);
 	luks_locks_release(&io, &locks);
 	return r;
 }
 
-static int restore_from(const struct volume_env *env, const char *path,
-			const struct volume_metadata *backup, const char *region, struct err *e)
+static int restore_from(const struct volume_env *env, const char *path, const struct copy *copy,
+			struct err *e)
 {
 	struct block_device dev;
 	int r;
 
-	r = open_target(path, &dev, e);
+	r = open_target(path, region_bytes(copy->header), &dev, e);
 	if (r)
 		return r;
 	r = dev.readonly ? err_set(e, -EROFS, "%s is read-only", path)
-			 : restore_locked(env, &dev, backup->header, region, e);
+			 : restore_locked(env, &dev, copy->header, copy->bytes, e);
 	block_close(&dev);
 	return r;
 }
@@ -242,24 +320,13 @@ static int restore_from(const struct volume_env *env, const char *path,
 int volume_restore_header(const struct volume_env *env, const struct volume_where *w,
 			  const char *file, struct err *e)
 {
-	struct volume_where from = { .device = file };
-	struct volume_metadata backup;
-	char *region = NULL;
+	struct copy copy = { 0 };
 	int r;
 
-	r = volume_open_metadata(env, &from, VOLUME_READ, &backup, e);
+	r = read_copy(env, file, &copy, e);
 	if (r)
-		return r == -ENODEV ? -ENOENT
-				    : r; /* the device's own word is kept for the device */
-	r = luks_check_usable(backup.header, e);
-	r = r ?: read_region(&backup, &region, e);
-	if (r)
-		err_wrap(e, r, "the backup %s", file);
-	else
-		r = restore_from(env, w->header ?: w->device, &backup, region, e);
-	if (region)
-		secret_wipe(region, region_bytes(backup.header));
-	free(region);
-	volume_close_metadata(&backup);
+		return r;
+	r = restore_from(env, w->header ?: w->device, &copy, e);
+	copy_free(&copy);
 	return r;
 }

@@ -42,6 +42,15 @@ int volume_open_metadata(const struct volume_env *env, const struct volume_where
 int volume_ask(const struct volume_check *c, const struct luks_header *h, struct err *e);
 void volume_close_metadata(struct volume_metadata *m);
 
+/* ---- what has to hold for a mapping (still.c) ---- */
+
+/** volume_check_apart - -EINVAL: mapping @data by @h would put the data over this very header. */
+int volume_check_apart(const struct luks_header *h, const struct block_device *data, struct err *e);
+/** volume_check_still - does @h stand there still, and its keyslot @keyslot (LUKS_ANY: none was
+ * used)? -ESTALE: someone else formatted, erased or changed it meanwhile. */
+int volume_check_still(const struct luks_io *io, const struct luks_header *h, int keyslot,
+		       struct err *e);
+
 /* ---- a key that opened something (unlock.c) ---- */
 
 struct volume_unlocked {
@@ -94,8 +103,8 @@ struct volume_table_how {
 	bool readonly, allow_null;
 	uint32_t supported; /* dm_crypt_supports */
 };
-/** volume_build_table - the target for what luks_make_plan says of @h, keyless yet. The caller frees
- * (dm_table_free). */
+/** volume_build_table - the target for what luks_make_plan says of @h, keyless yet. The caller
+ * frees (dm_table_free). */
 int volume_build_table(const struct luks_header *h, const struct volume_table_how *how,
 		       struct dm_table *ret, struct err *e);
 /** volume_table_set_key - each crypt target: the key by description, or in hex. */

@@ -135,7 +135,8 @@ int volume_load_header(const struct volume_env *env, const struct volume_where *
 	return 0;
 }
 
-int volume_repair(const struct volume_env *env, const struct volume_where *w, struct err *e)
+int volume_repair(const struct volume_env *env, const struct volume_where *w, bool roll_back,
+		  struct err *e)
 {
 	const char *path = w->header ?: w->device;
 	struct block_device d;
@@ -151,7 +152,7 @@ int volume_repair(const struct volume_env *env, const struct volume_where *w, st
 	if (d.readonly)
 		r = err_set(e, -EROFS, "%s is read-only", path);
 	else
-		r = luks_repair(&io, e);
+		r = luks_repair(&io, roll_back, e);
 	block_close(&d);
 	return r;
 }

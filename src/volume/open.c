@@ -139,6 +139,8 @@ static int load_header(struct opening *x, struct err *e)
 	r = luks_check_usable(x->header, e);
 	if (!r)
 		r = volume_ask(&x->o->check, x->header, e);
+	if (!r && x->o->where.header) /* without, the table's limits say it */
+		r = volume_check_apart(x->header, &x->data, e);
 	if (r)
 		return err_wrap(e, r, "%s", d->given);
 	/* Made persistent, the flags replace those that the header holds (cryptsetup's rule too:
@@ -156,9 +158,9 @@ static int build_table(struct opening *x, struct err *e)
 	const struct secret *given = x->o->key.volume_key;
 	struct volume_table_how how = {
 		.device_bytes = x->data.size_bytes,
-		.metadata_bytes = x->o->where.header ? 0
-						     : 2 * x->header->header_bytes +
-							       x->header->keyslots_bytes,
+		.metadata_bytes = x->o->where.header
+					  ? 0
+					  : 2 * x->header->header_bytes + x->header->keyslots_bytes,
 		.major = x->data.major,
 		.minor = x->data.minor,
 		.size_sectors = x->o->size_sectors,
@@ -347,6 +349,9 @@ static int open_mapping(struct opening *x, int *ret_keyslot, struct err *e)
 	keyring_drop(&x->hold); /* the mapping has a copy of its own */
 	if (r)
 		goto undo_table;
+	r = volume_check_still(&x->io, x->header, x->unlocked.keyslot, e);
+	if (r)
+		goto undo_map;
 	r = keep_key(x, e);
 	if (r)
 		goto undo_map;

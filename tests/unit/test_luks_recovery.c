@@ -113,7 +113,7 @@ static void newer_copy_that_we_refuse_is_not_overwritten(void)
 	CHECK_INT(h->seqid, 3);
 	CHECK_INT(disk.n_events, 0);
 	luks_free(h);
-	CHECK_INT(luks_repair(&io, NULL), 0);
+	CHECK_INT(luks_repair(&io, true, NULL), 0);
 	check_both_good(fd, 3);
 	disk_close(fd);
 }
@@ -143,7 +143,7 @@ static void check_error(const char *edits, int code)
 
 	CHECK_INT(luks_load(&io, &h, &e), code);
 	CHECK(e.text[0]);
-	CHECK_INT(luks_repair(&io, &e), code);
+	CHECK_INT(luks_repair(&io, true, &e), code);
 	CHECK_INT(disk.n_events, 0);
 	disk_close(fd);
 }
@@ -223,7 +223,7 @@ static void box_2_2_foreign_signature_refuses_until_repair(void)
 	CHECK_INT(luks_load(&io, &h, &e), -EUCLEAN);
 	io.no_locks = false;
 	CHECK_INT(foreign_calls, 4);
-	CHECK_INT(luks_repair(&io, &e), 0);
+	CHECK_INT(luks_repair(&io, true, &e), 0);
 	CHECK_INT(foreign_calls, 4);
 	check_both_good(fd, 3);
 	disk_close(fd);
@@ -238,11 +238,11 @@ static void box_2_11_never_over_a_read_error(void)
 	disk.bad_offset_bytes = 16384 + 8192;
 	disk.bad_len = 512;
 	check_left_alone(&io);
-	CHECK_INT(luks_repair(&io, &e), -EIO);
+	CHECK_INT(luks_repair(&io, true, &e), -EIO);
 	CHECK_CONTAINS(err_text(&e), "the secondary copy can't be read");
 	disk.bad_offset_bytes = 0;
 	check_left_alone(&io);
-	CHECK_INT(luks_repair(&io, &e), -EIO);
+	CHECK_INT(luks_repair(&io, true, &e), -EIO);
 	CHECK_CONTAINS(err_text(&e), "the primary copy can't be read");
 	CHECK_INT(disk.n_events, 0);
 	CHECK_INT(foreign_calls, 0);
@@ -264,7 +264,7 @@ static void box_2_11_equal_numbers_different_content(void)
 	CHECK_INT(luks_change_begin(&io, h, &c, &e), -EUCLEAN);
 	CHECK_CONTAINS(err_text(&e), "the same sequence number and different content");
 	luks_free(h);
-	CHECK_INT(luks_repair(&io, &e), 0);
+	CHECK_INT(luks_repair(&io, true, &e), 0);
 	check_both_good(fd, 3);
 	disk_close(fd);
 	/* A label counts as content too; salts don't. */
@@ -350,7 +350,7 @@ static void primary_of_unknown_version_is_left_alone(void)
 	CHECK_INT(luks_load(&io, &h, &e), -EBADMSG);
 	CHECK_CONTAINS(err_text(&e), "version: 3");
 	CHECK_INT(disk.n_events, 0);
-	CHECK_INT(luks_repair(&io, &e), 0);
+	CHECK_INT(luks_repair(&io, true, &e), 0);
 	check_both_good(fd, 3);
 	disk_close(fd);
 }
@@ -361,10 +361,10 @@ static void repair_of_a_good_header_writes_nothing(void)
 	struct luks_io io = writable_io(fd);
 	struct err e = { 0 };
 
-	CHECK_INT(luks_repair(&io, &e), 0);
+	CHECK_INT(luks_repair(&io, true, &e), 0);
 	CHECK_INT(disk.n_events, 0);
 	io.writable = false;
-	CHECK_INT(luks_repair(&io, &e), -EROFS);
+	CHECK_INT(luks_repair(&io, true, &e), -EROFS);
 	disk_close(fd);
 }
 

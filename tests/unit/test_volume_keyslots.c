@@ -44,7 +44,7 @@ static int config(struct err *e)
 }
 static int repair(struct err *e)
 {
-	return volume_repair(&env, &where, e);
+	return volume_repair(&env, &where, false, e);
 }
 static int load(struct err *e)
 {
@@ -198,7 +198,7 @@ static void header_elsewhere(void)
 	CHECK_INT(fake.block_flags[0] & 7, 0);
 	__wrap_luks_free(h);
 	CHECK_INT(volume_load_header(&env, &none, true, &h, NULL), -EINVAL);
-	CHECK_INT(volume_repair(&env, &none, NULL), -EINVAL);
+	CHECK_INT(volume_repair(&env, &none, false, NULL), -EINVAL);
 	CHECK_INT(fake.n_held, 0);
 }
 

@@ -50,7 +50,8 @@ static void opens(void)
 		fake.trace,
 		"dm_control_open dm_query_info block_open luks_load dm_crypt_supports luks_unlock "
 		"keyring_put block_drop_exclusive dm_create block_count_holders "
-		"keyring_drop keyring_revoke_kept luks_free block_close dm_control_close");
+		"keyring_drop luks_load luks_free keyring_revoke_kept luks_free block_close "
+		"dm_control_close");
 	check_left("mapping", "");
 }
 
@@ -91,6 +92,31 @@ static void never_over_itself(void)
 			CHECK_CONTAINS(e.text, "detached header");
 		check_left("mapping", "");
 	}
+	/* The data device is the header's, by whatever name. */
+	memcpy(fake_disk, "LUKS\xba\xbe\0\2", 8);
+	memcpy(fake_disk + 168, fake.header.uuid, sizeof(fake.header.uuid));
+	fake_reset();
+	ask();
+	fake.header.segments[0].offset_bytes = 0;
+	request.where.header = "/hdr";
+	CHECK_INT(run(&e), -EINVAL);
+	CHECK_CONTAINS(e.text, "holds the header itself");
+	check_left("", "");
+	memset(fake_disk, 0, sizeof(fake_disk));
+}
+
+/* Formatted by somebody else while the key was derived: the mapping goes again. */
+static void gone_under_the_kdf(void)
+{
+	struct err e = { 0 };
+
+	fake_reset();
+	ask();
+	fake.changed_when_mapped = true;
+	CHECK_INT(run(&e), -ESTALE);
+	CHECK_CONTAINS(e.text, "it isn't mapped");
+	CHECK(strstr(fake.trace, "dm_create") && strstr(fake.trace, "dm_remove"));
+	check_left("", "");
 }
 
 static int refuse_header(void *arg, const struct luks_header *h, struct err *e)
@@ -421,6 +447,7 @@ int main(void)
 	RUN(never_plaintext);
 	RUN(never_over_itself);
 	RUN(asks_the_caller);
+	RUN(gone_under_the_kdf);
 	RUN(every_rung);
 	RUN(every_rung_of_everything);
 	RUN(keeps_the_key);

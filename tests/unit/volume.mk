@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The rooms below volume are answered by tests/unit/volume_rooms.h.
-VOLUME_FAKED := block_open block_close block_drop_exclusive block_refresh_size block_count_holders block_path_of \
-	block_known_blank fs_probe fs_wipe_signatures \
+VOLUME_FAKED := io_pread_full block_open block_close block_drop_exclusive block_refresh_size block_count_holders block_path_of \
+	block_known_blank block_check_idle block_find_crypt fs_probe fs_wipe_signatures \
 	dm_control_open dm_control_close dm_control_closep dm_crypt_supports dm_create dm_reload dm_remove \
 	dm_remove_cancel dm_query_info dm_query_instance dm_query_table dm_query_deps \
 	keyring_put keyring_put_kept keyring_find_kept keyring_check_kept keyring_drop keyring_revoke_kept keyring_available \

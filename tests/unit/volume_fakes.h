@@ -13,7 +13,8 @@
 
 #define UUID "11111111-2222-3333-4444-555555555555"
 #define UUID_HEX "11111111222233334444555555555555"
-#define INSTANCE "CRYPT-LUKS2-" UUID_HEX "-vol 42" /* the mapping, by dm UUID and disk sequence number */
+#define INSTANCE \
+	"CRYPT-LUKS2-" UUID_HEX "-vol 42" /* the mapping, by dm UUID and disk sequence number */
 #define KEY_BYTES 64u
 #define MIB (1024ull * 1024)
 #define FAIL_ERRNO (-EUCLEAN) /* what an injected failure gives: no code of ours makes it here */
@@ -27,6 +28,7 @@ static struct {
 	struct secret *live_hex; /* moved out */
 	uint64_t device_bytes;
 	uint32_t supported, alignment_bytes, alignment_offset_bytes, physical_sector_bytes;
+	bool changed_when_mapped; /* the header, by someone else */
 	bool device_readonly, device_file, keyring, kept_ring, blank, path_gone;
 	unsigned int holders;
 	const char *passphrase; /* that opens slot 0; "other" opens slot 1 */
@@ -139,8 +141,7 @@ static inline void fake_reset(void)
 		h->keyslots[i] = (struct luks_keyslot){ .id = i,
 							.type = LUKS_KEYSLOT_LUKS2,
 							.key_bytes = KEY_BYTES };
-	h->digests[0] =
-		(struct luks_digest){ .type_name = "pbkdf2", .keyslots = 3, .segments = 1 };
+	h->digests[0] = (struct luks_digest){ .type_name = "pbkdf2", .keyslots = 3, .segments = 1 };
 	h->segments[0] = (struct luks_segment){ .type = LUKS_SEGMENT_CRYPT,
 						.offset_bytes = 16 * MIB,
 						.dynamic = true,

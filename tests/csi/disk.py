@@ -190,7 +190,7 @@ def failed(lab, kind):
             assert not mounted(v.staging) and not os.path.exists(v.target()) and v.id not in mappings(), v.id
             expect("loop devices", [], [f for f in loops().values() if os.path.basename(f).startswith(v.id)])
         d.client.fails(("INTERNAL", "UNAVAILABLE", "FAILED_PRECONDITION", "NOT_FOUND"), "DeleteVolume", volume_id=spare.id)
-        d.client.fails(("INTERNAL", "UNAVAILABLE", "RESOURCE_EXHAUSTED"), "CreateVolume", name="new", volume_capabilities=[spare.cap])
+        d.client.fails(("INTERNAL", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "ALREADY_EXISTS"), "CreateVolume", name="new", volume_capabilities=[spare.cap])
         d.kill()
         d.start()  # the other half after a start on the failed disk
         alive(d)

@@ -159,7 +159,7 @@ class Cluster:
         """Its container's arguments; only folders and addresses are this test's."""
         args, _ = self.args_of(pod, "cryptvol", more)
         given = dict(a[2:].split("=", 1) for a in args)
-        given.pop("endpoint"), given.pop("state-dir"), given.pop("metrics-address", None)
+        given.pop("endpoint"), given.pop("state-dir"), given.pop("metrics-address", None), given.pop("store-id-file", None)
         if given.pop("backup-dir", None):
             given["backup-dir"] = f"{SCRATCH}/backups"
         d = Driver(name=name, **given)

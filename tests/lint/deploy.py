@@ -132,6 +132,26 @@ def check_mounts(objects):
     return bad
 
 
+def check_state(objects):
+    """The state directory isn't made where its disk isn't mounted, one that is mounted later arrives, and the store is remembered."""
+    bad, seen = [], 0
+    for where, o in objects:
+        if o["kind"] != "DaemonSet":
+            continue
+        spec = o["spec"]["template"]["spec"]
+        driver = next(c for c in spec["containers"] if c["name"] == "cryptvol")
+        volume = next(v for v in spec["volumes"] if v["name"] == "state")
+        mount = next(m for m in driver["volumeMounts"] if m["name"] == "state")
+        seen += 1
+        if volume["hostPath"].get("type") != "Directory":
+            bad.append(f"{where}: kubelet makes the state directory")
+        if mount.get("mountPropagation") != "HostToContainer":
+            bad.append(f"{where}: a disk that is mounted later doesn't arrive")
+        if "--store-id-file=/csi/store-id" not in driver["args"]:
+            bad.append(f"{where}: nothing remembers the store")
+    return bad if seen else ["no DaemonSet"]
+
+
 def check_parameters(objects, table):
     bad = []
     for where, o in objects:
@@ -346,6 +366,9 @@ def self_test(examples, plain, params, keys, opts, values, schema):
             broken(plain, "DaemonSet", lambda o: o["spec"]["template"]["spec"]["containers"][0]["args"].append("--no-such=1")), opts),
         "a mount without a volume": check_mounts(
             broken(plain, "Deployment", lambda o: o["spec"]["template"]["spec"]["volumes"].pop())),
+        "a state directory that kubelet makes": check_state(
+            broken(plain, "DaemonSet", lambda o: next(v for v in o["spec"]["template"]["spec"]["volumes"] if v["name"] == "state")[
+                "hostPath"].update(type="DirectoryOrCreate"))),
         "a parameter that isn't there": check_parameters(
             broken(examples, "StorageClass", lambda o: o["parameters"].update(secure="true")), params),
         "a snapshot's parameter in a class": check_parameters(
@@ -427,6 +450,7 @@ def main():
     report("the driver's name is the same everywhere", check_names(examples + manifests + chart_full, name))
     report("flags in manifests and chart exist", check_flags(plain, opts) + check_flags(chart, opts) + check_flags(chart_full, opts))
     report("mounts and volumes fit", check_mounts(plain + chart + chart_full))
+    report("the state directory is its disk's", check_state(plain + chart + chart_full))
     report("parameters of classes and volumes exist", check_parameters(examples + chart_full, params))
     report("secret keys exist", check_secrets(examples, keys))
     report("metrics of the dashboard exist", check_dashboard(json.loads(read("deploy/grafana/cryptvol.json")), metrics()))

@@ -246,7 +246,7 @@ class Cluster:
             if o["kind"] == "Secret":
                 o["stringData"]["CRYPTO_PBKDF_MEMORY"] = "65536"
             self.api.create(o)
-        wait_for("the node's capacity", lambda: self.api.list("CSIStorageCapacity", STORAGE, NS) or self.plane.check(), 60)
+        wait_for("the node's capacity", lambda: self.api.list("CSIStorageCapacity", STORAGE, NS) or self.plane.check(), 300)
         self.notes = self.claim(example("pvc")[0])
         spec = self.notes["spec"]
         expect("its Secret", {"name": "cryptvol-passphrase", "namespace": NS}, spec["csi"]["nodeStageSecretRef"])

@@ -213,6 +213,11 @@ struct copy {
 	struct progress progress;
 };
 
+static bool is_zero(const char *p, size_t n)
+{
+	return !n || (!p[0] && !memcmp(p, p + 1, n - 1));
+}
+
 static int copy_range(struct copy *c, off_t at, off_t end, struct err *e)
 {
 	while (at < end) {
@@ -221,7 +226,9 @@ static int copy_range(struct copy *c, off_t at, off_t end, struct err *e)
 
 		room_use(&c->room, c->done + n);
 		r = io_pread_full(c->from, c->buf, n, (uint64_t)at, e);
-		r = r ?: io_pwrite_full(c->to, c->buf, n, (uint64_t)at, e);
+		/* An allocated blank block that somebody has read is taken for data. */
+		if (!r && !is_zero(c->buf, n))
+			r = io_pwrite_full(c->to, c->buf, n, (uint64_t)at, e);
 		if (r)
 			return r;
 		at += (off_t)n;
@@ -265,6 +272,8 @@ static int copy_sparse(struct backend *b, int from, int to, off_t size, const ch
 	r = io_fsync(from, e) ?: image_read_extents(from, &x, e);
 	if (r)
 		return r;
+	/* What is read ahead beyond the data would be taken for data, too. */
+	(void)!posix_fadvise(from, 0, 0, POSIX_FADV_RANDOM);
 	c.total = x.written;
 	r = room_take(b, c.total, promised, &c.room, e);
 	if (r)

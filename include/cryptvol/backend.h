@@ -236,9 +236,16 @@ struct backend_usage {
 };
 int backend_read_usage(struct backend *b, const char *id, struct backend_usage *ret,
 		       struct err *e);
-/** backend_condition - "" or why the volume is in trouble (state file system full, image gone or
- * short, loop device lost). */
-int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e);
+enum backend_trouble {
+	BACKEND_TROUBLE_NONE = 0,
+	BACKEND_TROUBLE_UNREADABLE,
+	BACKEND_TROUBLE_IMAGE_GONE,
+	BACKEND_TROUBLE_IMAGE_SHORT,
+	BACKEND_TROUBLE_DISK_FULL, /* and the volume has blocks to write that aren't there yet */
+};
+/** backend_condition - what is wrong with the volume, and a sentence of it, or NONE and "". */
+int backend_condition(struct backend *b, const char *id, enum backend_trouble *ret_kind, char *ret,
+		      size_t cap, struct err *e);
 
 /* ---- what there is ---- */
 /** What doesn't belong together, and what was begun and isn't finished (under way, or cut short).

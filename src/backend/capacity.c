@@ -56,9 +56,9 @@ static uint64_t reserve_of(uint64_t total)
 /** What was promised of the state directory, and what of it is yet to be written. */
 struct account {
 	uint64_t total, free;
-	uint64_t promised;   /* sizes of all volumes, header included */
-	uint64_t owed;	     /* what they may still need new blocks for */
-	uint64_t owed_thick; /* the thick ones' part */
+	uint64_t promised;		   /* sizes of all volumes, header included */
+	uint64_t owed;			   /* what they may still need new blocks for */
+	uint64_t owed_thick;		   /* the thick ones' part */
 	uint64_t metadata, metadata_thick; /* what writing it takes besides */
 };
 
@@ -322,21 +322,25 @@ int backend_read_usage(struct backend *b, const char *id, struct backend_usage *
 
 /* Nearly nothing is free, and the volume needs more than that, or what is left is hardly to be had
  * any more. */
-static void check_room(struct backend *b, const char *id, uint64_t bytes, char *ret, size_t cap)
+static enum backend_trouble check_room(struct backend *b, const char *id, uint64_t bytes, char *ret,
+				       size_t cap)
 {
 	uint64_t total = 0, free_bytes = 0, owed;
 
 	if (space(b, &total, &free_bytes, NULL) || free_bytes >= NEARLY_FULL_BYTES)
-		return;
+		return BACKEND_TROUBLE_NONE;
 	owed = owed_by(b, id, bytes);
-	if (owed && (owed > free_bytes || free_bytes < reserve_of(total) / 4))
-		snprintf(ret, cap,
-			 "the node's disk is full: the file system of %s has %llu bytes left, and "
-			 "the volume has %llu still to fill",
-			 b->dir, (unsigned long long)free_bytes, (unsigned long long)owed);
+	if (!owed || (owed <= free_bytes && free_bytes >= reserve_of(total) / 4))
+		return BACKEND_TROUBLE_NONE;
+	snprintf(ret, cap,
+		 "the node's disk is full: the file system of %s has %llu bytes left, and the "
+		 "volume has %llu still to fill",
+		 b->dir, (unsigned long long)free_bytes, (unsigned long long)owed);
+	return BACKEND_TROUBLE_DISK_FULL;
 }
 
-int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e)
+int backend_condition(struct backend *b, const char *id, enum backend_trouble *ret_kind, char *ret,
+		      size_t cap, struct err *e)
 {
 	struct backend_volume v = { .size_bytes = 0 };
 	struct err why = { 0 }; /* the caller's may be NULL */
@@ -347,14 +351,18 @@ int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, 
 	if (r)
 		return r;
 	ret[0] = '\0';
+	*ret_kind = BACKEND_TROUBLE_NONE;
 	r = image_size(b, false, id, &bytes, &allocated, &why);
-	if (r)
+	if (r) {
+		*ret_kind = r == -ENOENT ? BACKEND_TROUBLE_IMAGE_GONE : BACKEND_TROUBLE_UNREADABLE;
 		snprintf(ret, cap, "%s", err_text(&why));
-	else if (bytes < v.size_bytes + v.header_bytes)
+	} else if (bytes < v.size_bytes + v.header_bytes) {
+		*ret_kind = BACKEND_TROUBLE_IMAGE_SHORT;
 		snprintf(ret, cap, "the image has %llu of %llu bytes", (unsigned long long)bytes,
 			 (unsigned long long)(v.size_bytes + v.header_bytes));
-	else
-		check_room(b, id, bytes, ret, cap);
+	} else {
+		*ret_kind = check_room(b, id, bytes, ret, cap);
+	}
 	backend_volume_clear(&v);
 	return 0;
 }

@@ -21,8 +21,8 @@ static bool on_btrfs(int fd)
 	return !fstatfs(fd, &st) && (unsigned long)st.f_type == BTRFS_SUPER_MAGIC;
 }
 
-/* btrfs keeps an extent whole until nothing refers to any part of it: a hole in it would be owed once
- * more, and nothing is free for it. */
+/* btrfs keeps an extent whole until nothing refers to any part of it: a hole in it would be owed
+ * once more, and nothing is free for it. */
 bool image_holes_free(const struct backend *b)
 {
 	return !on_btrfs(b->fd_volumes);

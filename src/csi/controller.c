@@ -20,6 +20,8 @@ static const Csi__V1__ControllerServiceCapability__RPC__Type capabilities[] = {
 	CAP(SINGLE_NODE_MULTI_WRITER),
 	CAP(MODIFY_VOLUME),
 	CAP(GET_SNAPSHOT),
+	CAP(GET_VOLUME_HEALTH),
+	CAP(LIST_VOLUME_HEALTH),
 };
 
 static Csi__V1__ControllerServiceCapability *

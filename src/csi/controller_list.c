@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ListVolumes, ControllerGetVolume, GetCapacity and ControllerExpandVolume.
 #include "controller.h"
+#include "trouble.h"
 
 #include <inttypes.h>
 
@@ -39,22 +40,6 @@ static int published_nodes(struct csi_call *call, const char *id, char ***ret, s
 	return 0;
 }
 
-static Csi__V1__VolumeCondition *condition(struct csi_call *call, const char *id)
-{
-	Csi__V1__VolumeCondition *c = csi_new(call, Csi__V1__VolumeCondition,
-					      csi__v1__volume_condition);
-	char why[512] = "";
-	struct err e = { 0 };
-
-	if (!c)
-		return NULL;
-	if (backend_condition(call->driver->backend, id, why, sizeof(why), &e))
-		text_copy(why, sizeof(why), "the state of the volume can't be read");
-	c->abnormal = *why != '\0';
-	c->message = csi_arena_strdup(call->arena, *why ? why : "the volume is fine");
-	return c->message ? c : NULL;
-}
-
 static Csi__V1__ListVolumesResponse__Entry *list_entry(struct csi_call *call,
 						       const struct backend_volume *v)
 {
@@ -67,7 +52,7 @@ static Csi__V1__ListVolumesResponse__Entry *list_entry(struct csi_call *call,
 	if (!en || !st ||
 	    published_nodes(call, v->id, &st->published_node_ids, &st->n_published_node_ids, NULL))
 		return NULL;
-	st->volume_condition = condition(call, v->id);
+	st->volume_condition = csi_condition(call, v->id, "");
 	en->volume = csi_volume_message(call, v);
 	en->status = st;
 	return en->volume && st->volume_condition ? en : NULL;
@@ -123,7 +108,7 @@ enum csi_code csi_get_volume_rpc(struct csi_call *call)
 	if (r && st &&
 	    !published_nodes(call, v.id, &st->published_node_ids, &st->n_published_node_ids,
 			     NULL)) {
-		st->volume_condition = condition(call, v.id);
+		st->volume_condition = csi_condition(call, v.id, "");
 		r->volume = csi_volume_message(call, &v);
 		r->status = st;
 	}

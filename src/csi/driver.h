@@ -12,6 +12,7 @@ struct backend;
 struct csi_metrics;
 struct csi_metrics_server;
 struct csi_reaper;
+struct csi_watch;
 
 struct csi_driver {
 	struct csi_config config;
@@ -21,6 +22,7 @@ struct csi_driver {
 	struct csi_locks *locks;
 	struct csi_pool *pool;
 	struct csi_metrics *metrics;
+	struct csi_watch *watch;		   /* NULL before it is started */
 	struct csi_metrics_server *metrics_server; /* NULL = not asked for */
 	struct csi_reaper *reaper;		   /* NULL = nothing is kept */
 };

@@ -2,6 +2,7 @@
 // cryptvol-csi: options, the driver's parts, then serve until told to stop.
 #include "common.h"
 #include "pool.h"
+#include "watch.h"
 
 #include <cryptvol/backend.h>
 #include <cryptvol/keyring.h>
@@ -217,6 +218,7 @@ static int open_parts(struct csi_driver *d, struct err *e)
 	d->env.arg = d->metrics;
 	r = backend_open(d->config.backend, &b, &d->backend, e);
 	r = r ?: csi_pool_new(&pool, &d->pool, e);
+	r = r ?: csi_watch_new(d, e);
 	if (r)
 		return r;
 	return d->config.metrics_address[0]
@@ -229,6 +231,9 @@ static void close_parts(struct csi_driver *d)
 	csi_reaper_stop(d->reaper);
 	csi_metrics_stop(d->metrics_server);
 	csi_pool_free(d->pool);
+	/* Where its thread hangs with the disk, the parts end with the process. */
+	if (!csi_watch_stop(d))
+		return;
 	backend_close(d->backend);
 	crypto_kdf_free(d->env.kdf);
 	csi_locks_free(d->locks);
@@ -297,6 +302,7 @@ int main(int argc, char **argv)
 	r = r ?: open_parts(&d, &e);
 	if (!r && !backend_check(d.backend, NULL))
 		csi_take_up(&d);
+	r = r ?: csi_watch_start(&d, &e);
 	if (!r)
 		r = serve(&d, &drained, &e);
 	notify("STOPPING=1");

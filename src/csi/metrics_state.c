@@ -3,6 +3,12 @@
 #include "metrics.h"
 
 #include <cryptvol/backend.h>
+#include <stddef.h>
+
+#include "trouble.h"
+#include "watch.h"
+
+#define SPACE_AGE_SECONDS 10
 
 static const char *const state_names[BACKEND_STATES] = {
 	[BACKEND_STATE_CREATING] = "creating",	   [BACKEND_STATE_NONE] = "none",
@@ -111,6 +117,85 @@ static bool print_store(FILE *f, struct csi_driver *d)
 	return up;
 }
 
+static void print_one(FILE *f, const char *metric, const char *help, uint64_t value)
+{
+	print_head(f, metric, help);
+	fprintf(f, "%s %llu\n", metric, (unsigned long long)value);
+}
+
+static void print_space(FILE *f, struct csi_driver *d)
+{
+	struct backend_space s;
+	char why[512];
+
+	print_one(f, "cryptvol_disk_state",
+		  "The state directory's disk: 0 fine, 1 low, 2 full, 3 failing.",
+		  csi_disk_state(d, why, sizeof(why)));
+	if (csi_watch_space(d, SPACE_AGE_SECONDS, &s, NULL))
+		return;
+	print_one(f, "cryptvol_disk_bytes", "Size of the state directory's file system.",
+		  s.total_bytes);
+	print_one(f, "cryptvol_disk_free_bytes", "Free there.", s.free_bytes);
+	print_one(f, "cryptvol_disk_reserve_bytes", "Free, and never promised to volumes.",
+		  s.reserve_bytes);
+	print_one(f, "cryptvol_disk_promised_bytes", "Sizes of all volumes, headers included.",
+		  s.promised_bytes);
+	print_one(f, "cryptvol_disk_owed_bytes",
+		  "What volumes may still write into holes and shared blocks.", s.owed_bytes);
+	print_one(f, "cryptvol_disk_available_bytes",
+		  "What a new volume may have, header included.", s.available_bytes);
+}
+
+struct volume_line {
+	const char *metric, *help;
+	size_t at; /* in struct backend_usage */
+};
+
+static void print_volumes(FILE *f, struct csi_driver *d)
+{
+	static const struct volume_line lines[] = {
+		{ "cryptvol_volume_size_bytes", "Size of a volume.",
+		  offsetof(struct backend_usage, size_bytes) },
+		{ "cryptvol_volume_allocated_bytes", "Blocks of its image, shared ones too.",
+		  offsetof(struct backend_usage, allocated_bytes) },
+		{ "cryptvol_volume_shared_bytes", "Of these, what snapshots and clones share.",
+		  offsetof(struct backend_usage, shared_bytes) },
+		{ "cryptvol_volume_owed_bytes", "What it may still need new blocks for.",
+		  offsetof(struct backend_usage, owed_bytes) },
+	};
+	struct backend_volume *list = NULL;
+	struct backend_usage *usage;
+	struct csi_troubles t;
+	size_t n = 0;
+	bool more;
+
+	if (backend_list(d->backend, "", 0, &list, &n, &more, NULL))
+		return;
+	usage = calloc(n + 1, sizeof(*usage));
+	for (size_t i = 0; usage && i < n; i++)
+		(void)!backend_read_usage(d->backend, list[i].id, &usage[i], NULL);
+	for (size_t l = 0; usage && l < ARRAY_SIZE(lines); l++) {
+		print_head(f, lines[l].metric, lines[l].help);
+		for (size_t i = 0; i < n; i++)
+			if (usage[i].size_bytes)
+				fprintf(f, "%s{volume=\"%s\"} %llu\n", lines[l].metric, list[i].id,
+					(unsigned long long)*(
+						const uint64_t *)((const char *)&usage[i] +
+								  lines[l].at));
+	}
+	print_head(f, "cryptvol_volume_abnormal", "What is wrong with a volume, by reason.");
+	for (size_t i = 0; i < n; i++) {
+		t.n = 0;
+		(void)!csi_find_troubles(d, list[i].id, &t, NULL);
+		for (size_t k = 0; k < t.n; k++)
+			fprintf(f, "cryptvol_volume_abnormal{volume=\"%s\",reason=\"%s\"} 1\n",
+				list[i].id, t.list[k].reason);
+		backend_volume_clear(&list[i]);
+	}
+	free(usage);
+	free(list);
+}
+
 /* Families whose numbers can't be read are left out: a gap in a graph, not a zero. */
 void csi_metrics_print_state(FILE *f, struct csi_driver *d)
 {
@@ -135,6 +220,8 @@ void csi_metrics_print_state(FILE *f, struct csi_driver *d)
 	print_head(f, "cryptvol_orphans",
 		   "Files without a record, records without their image; never deleted.");
 	print_findings(f, found, true, "cryptvol_orphans");
+	print_space(f, d);
+	print_volumes(f, d);
 	print_head(f, "cryptvol_unfinished", "What was begun and is under way, or was cut short.");
 	print_findings(f, found, false, "cryptvol_unfinished");
 }

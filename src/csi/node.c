@@ -6,7 +6,8 @@
 
 static const Csi__V1__NodeServiceCapability__RPC__Type capabilities[] = {
 	CAP(STAGE_UNSTAGE_VOLUME), CAP(GET_VOLUME_STATS),	  CAP(EXPAND_VOLUME),
-	CAP(VOLUME_CONDITION),	   CAP(SINGLE_NODE_MULTI_WRITER),
+	CAP(VOLUME_CONDITION),	   CAP(SINGLE_NODE_MULTI_WRITER), CAP(GET_VOLUME_HEALTH),
+	CAP(GET_STORAGE_HEALTH),
 };
 
 static Csi__V1__NodeServiceCapability *capability(struct csi_call *call,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // NodeExpandVolume and NodeGetVolumeStats.
 #include "node.h"
+#include "trouble.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -223,28 +224,6 @@ static bool is_device(const char *path)
 	return !stat(path, &st) && S_ISBLK(st.st_mode);
 }
 
-/* Trouble that a person should hear of: the image's, the mount's. */
-static Csi__V1__VolumeCondition *condition(struct csi_call *call, const struct backend_volume *v,
-					   const char *path, const char *trouble)
-{
-	Csi__V1__VolumeCondition *c = csi_new(call, Csi__V1__VolumeCondition,
-					      csi__v1__volume_condition);
-	char why[512] = "";
-	struct fs_mounted m;
-
-	if (!c)
-		return NULL;
-	if (v && backend_condition(call->driver->backend, v->id, why, sizeof(why), NULL))
-		snprintf(why, sizeof(why), "the state of the volume can't be read");
-	if (!*why && *trouble)
-		snprintf(why, sizeof(why), "%s", trouble);
-	if (!*why && v && !is_device(path) && fs_query_mount(path, &m, NULL))
-		snprintf(why, sizeof(why), "nothing is mounted on %s any more", path);
-	c->abnormal = *why != '\0';
-	c->message = csi_arena_strdup(call->arena, *why ? why : "the volume is fine");
-	return c->message ? c : NULL;
-}
-
 enum csi_code node_stats_rpc(struct csi_call *call)
 {
 	const Csi__V1__NodeGetVolumeStatsRequest *q =
@@ -253,6 +232,7 @@ enum csi_code node_stats_rpc(struct csi_call *call)
 							 csi__v1__node_get_volume_stats_response);
 	struct backend_volume v = { .size_bytes = 0 };
 	struct err e = { 0 };
+	struct fs_mounted m;
 	const char *trouble = "";
 	enum csi_code code;
 	bool known;
@@ -280,8 +260,11 @@ enum csi_code node_stats_rpc(struct csi_call *call)
 	if (r && fill_usage(call, r, q->volume_path, &e))
 		trouble = err_text(
 			&e); /* a broken file system is a condition, not a failure of the call */
+	else if (known && !is_device(q->volume_path) &&
+		 fs_query_mount(q->volume_path, &m, NULL))
+		trouble = "nothing is mounted there any more";
 	if (r)
-		r->volume_condition = condition(call, known ? &v : NULL, q->volume_path, trouble);
+		r->volume_condition = csi_condition(call, known ? q->volume_id : NULL, trouble);
 	backend_volume_clear(&v);
 	return csi_ok(call, r && r->volume_condition ? (ProtobufCMessage *)r : NULL);
 }

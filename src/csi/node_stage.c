@@ -2,6 +2,7 @@
 // NodeStageVolume and NodeUnstageVolume. Every step finds what an earlier, interrupted call did,
 // and goes on from there.
 #include "node.h"
+#include "trouble.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -421,6 +422,8 @@ enum csi_code node_unstage_rpc(struct csi_call *call)
 	t = base_now();
 	if (unstage(call, q->volume_id, q->staging_target_path, &e))
 		code = csi_fail_err(call, &e, "volume \"%s\"", q->volume_id);
+	else
+		csi_watch_forget(call->driver, q->volume_id);
 	csi_metrics_phase(call->driver->metrics, "unstage", base_now() - t);
 	csi_leave(call, "volume", q->volume_id);
 	if (code)

@@ -440,7 +440,8 @@ def main():
     base = [PLAIN + "/" + p for p in load(read(PLAIN + "/kustomization.yaml"))[0]["resources"]]
     plain = [(p, o) for p, o in objects_of(base) if o["kind"] != "Namespace"]
     values, schema = load(read(CHART + "/values.yaml"))[0], json.loads(read(CHART + "/values.schema.json"))
-    full = merged(values, {"earlySecretCheck": True, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"a": "b"}}},
+    full = merged(values, {"earlySecretCheck": True, "metrics": {"serviceMonitor": {"enabled": True, "labels": {"a": "b"}},
+                                                                  "prometheusRule": {"enabled": True, "labels": {"a": "b"}}},
                            "backup": {"hostPath": "/b"}, "snapshotter": {"groupSnapshots": True}, "imagePullSecrets": [{"name": "s"}],
                            "driver": {"extraArgs": ["--workers=4"]}, "node": {"affinity": {"nodeAffinity": {}}},
                            "storageClasses": [{"name": "c", "mountOptions": ["noatime"], "parameters": {"encrypted": "true"}}]})

@@ -135,19 +135,21 @@ int backend_list(struct backend *b, const char *after, size_t max, struct backen
 	return 0;
 }
 
-int backend_capacity(struct backend *b, uint64_t *ret_available, uint64_t *ret_largest,
-		     struct err *e)
+int backend_capacity(struct backend *b, bool thick, uint64_t *ret_available, struct err *e)
 {
 	(void)b;
+	(void)thick;
 	(void)e;
-	*ret_available = *ret_largest = 1ull << 40;
+	*ret_available = 1ull << 40;
 	return 0;
 }
 
-int backend_condition(struct backend *b, const char *id, char *ret, size_t cap, struct err *e)
+int backend_condition(struct backend *b, const char *id, enum backend_trouble *ret_kind, char *ret,
+		      size_t cap, struct err *e)
 {
 	(void)b;
 	(void)e;
+	*ret_kind = strcmp(id, FAKE_ADOPTED) != 0 ? BACKEND_TROUBLE_NONE : BACKEND_TROUBLE_IMAGE_GONE;
 	return text_copy(ret, cap, strcmp(id, FAKE_ADOPTED) != 0 ? "" : "a reason");
 }
 
@@ -299,6 +301,11 @@ int backend_use_count(struct backend *b, enum backend_use_kind k, const char *pa
 	return 0;
 }
 
+void csi_log_findings(struct csi_driver *d)
+{
+	(void)d;
+}
+
 void csi_metrics_phase(struct csi_metrics *m, const char *phase, double seconds)
 {
 	(void)m;
@@ -342,7 +349,8 @@ WORK(volume_kill_slot, ENV, UNUSED(const struct volume_where *, w),
      UNUSED(const struct volume_key *, k), UNUSED(int, keyslot), UNUSED(bool, last), struct err *e)
 WORK(volume_finish_kills, ENV, UNUSED(const struct volume_where *, w), UNUSED(size_t *, ret_n),
      struct err *e)
-WORK(volume_backup_header, ENV, UNUSED(const struct volume_where *, w), TEXT(file), struct err *e)
+WORK(volume_backup_header, ENV, UNUSED(const struct volume_where *, w), TEXT(file),
+     UNUSED(const struct volume_check *, check), struct err *e)
 WORK(volume_format, ENV, UNUSED(const struct volume_format *, f), struct err *e)
 WORK(volume_open, ENV, UNUSED(const struct volume_open *, o), UNUSED(int *, ret), struct err *e)
 WORK(volume_close, ENV, TEXT(name), UNUSED(uint32_t, flags), struct err *e)

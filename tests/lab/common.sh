@@ -25,7 +25,7 @@ lab_build() {
 	sum=$(cksum <"$source") || exit
 	out=$cache/$name-${sum%% *}
 	if [ ! -x "$out" ]; then
-		"${CC:-gcc}" -O2 -Wall -o "$out.$$" "$source" "$@" >&2 ||
+		${CC:-gcc} -O2 -Wall -o "$out.$$" "$source" "$@" >&2 ||
 			lab_die "can't compile $source"
 		mv "$out.$$" "$out"
 	fi

@@ -147,6 +147,8 @@ struct luks_header {
 	uint32_t flags;			     /* enum luks_flag */
 	uint32_t requirements;		     /* enum luks_requirement */
 	char unknown_requirement[64];	     /* the first one that we don't know */
+	char unusable[256]; /* the first thing for which the header is only shown: it is neither
+			       opened nor changed; "" = none */
 	struct luks_keyslot keyslots[LUKS_KEYSLOTS_MAX];
 	struct luks_digest digests[LUKS_DIGESTS_MAX];
 	struct luks_segment segments[LUKS_SEGMENTS_MAX];
@@ -248,6 +250,9 @@ int luks_load(const struct luks_io *io, struct luks_header **ret, struct err *e)
  * @len bytes. */
 int luks_parse(const void *buf, size_t len, uint64_t device_bytes, struct luks_header **ret,
 	       struct err *e);
+/** luks_check_copies - does a copy stand there whose magic and checksum are right, whatever its
+ * metadata say? Nothing is written. -EMEDIUMTYPE, -EBADMSG: none. */
+int luks_check_copies(const struct luks_io *io, unsigned int *ret_version, struct err *e);
 void luks_free(struct luks_header *h);
 void luks_freep(struct luks_header **h);
 #define _cleanup_luks_ __attribute__((cleanup(luks_freep)))

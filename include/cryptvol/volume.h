@@ -57,6 +57,10 @@ struct volume_check {
  * where @readonly. */
 int volume_load_header(const struct volume_env *env, const struct volume_where *w, bool readonly,
 		       struct luks_header **ret, struct err *e);
+/** volume_check_luks - as luks_check_copies: is this LUKS, whether or not we can do anything with it?
+ */
+int volume_check_luks(const struct volume_env *env, const struct volume_where *w,
+		      unsigned int *ret_version, struct err *e);
 /** volume_unlock_key - the volume key itself (--dump-volume-key, unbound keys with @any_digest). */
 int volume_unlock_key(const struct volume_env *env, const struct volume_where *w,
 		      const struct volume_key *k, bool any_digest, struct secret **ret_key,

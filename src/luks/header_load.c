@@ -88,6 +88,48 @@ int luks_load(const struct luks_io *io, struct luks_header **ret, struct err *e)
 	return r;
 }
 
+static bool is_sealed(const struct header_copy *c)
+{
+	return c->state == COPY_OK || c->state == COPY_OBSOLETE;
+}
+
+/* LUKS1 has no checksum: its fields have to be sound. */
+static int check_pair(struct header_pair *p, uint64_t device_bytes, unsigned int *ret_version,
+		      struct err *e)
+{
+	_cleanup_luks_ struct luks_header *h = NULL;
+	int r;
+
+	if (is_sealed(&p->copy[COPY_PRIMARY]) || is_sealed(&p->copy[COPY_SECONDARY])) {
+		*ret_version = 2;
+		return 0;
+	}
+	r = finish(p, device_bytes, &h, e);
+	if (!r)
+		*ret_version = h->version;
+	return r;
+}
+
+int luks_check_copies(const struct luks_io *io, unsigned int *ret_version, struct err *e)
+{
+	uint64_t device_bytes = 0;
+	struct header_pair pair;
+	struct luks_locks locks;
+	int r;
+
+	r = luks_locks_take(io, false, &locks, e);
+	if (r)
+		return r;
+	r = luks_pair_read_fresh(io, &device_bytes, &pair, e);
+	luks_locks_release(io, &locks);
+	if (r)
+		return r;
+	r = check_owner(io, &pair, e);
+	r = r ?: check_pair(&pair, device_bytes, ret_version, e);
+	luks_pair_free(&pair);
+	return r;
+}
+
 int luks_parse(const void *buf, size_t len, uint64_t device_bytes, struct luks_header **ret,
 	       struct err *e)
 {

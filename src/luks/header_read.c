@@ -2,6 +2,8 @@
 // One copy of the header: read once, checked in the order of checklist 2.1, parsed.
 #include "header.h"
 
+#include <stdio.h>
+
 /* The verdict on a copy that can't be used. Returns 0: it's an answer, not a failure. */
 static int verdict(struct header_copy *c, enum copy_state state, int code)
 {
@@ -120,6 +122,10 @@ static void take_bin(const struct bin_header *bin, struct luks_header *h)
 	memcpy(h->label, bin->label, sizeof(h->label) - 1);
 	memcpy(h->subsystem, bin->subsystem, sizeof(h->subsystem) - 1);
 	memcpy(h->uuid, bin->uuid, sizeof(h->uuid) - 1);
+	/* It goes onto terminals; a UUID has none of these. */
+	for (size_t i = 0; h->uuid[i]; i++)
+		if (h->uuid[i] < 0x20 || h->uuid[i] > 0x7e)
+			h->uuid[i] = '?';
 	memcpy(h->checksum_alg, bin->checksum_alg, sizeof(h->checksum_alg) - 1);
 }
 
@@ -143,6 +149,7 @@ static int parse_copy(const struct header_source *src, struct header_copy *c)
 {
 	_cleanup_luks_ struct luks_header *h = NULL;
 	const char *json = (const char *)c->area + sizeof(struct bin_header);
+	struct err odd;
 	int r;
 
 	r = luks_header_alloc(&h, NULL);
@@ -155,6 +162,8 @@ static int parse_copy(const struct header_source *src, struct header_copy *c)
 		r = luks_metadata_parse(json, c->json_len, h, &c->why);
 	if (!r)
 		r = luks_rules_check(h, src->device_bytes, &c->why);
+	if (!r && !h->unusable[0] && luks_rules_usable(h, &odd))
+		snprintf(h->unusable, sizeof(h->unusable), "%s", err_text(&odd));
 	if (r == -EBADMSG)
 		return verdict(c, COPY_OBSOLETE, r);
 	if (r)

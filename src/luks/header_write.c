@@ -22,6 +22,8 @@ static int check_text(const struct luks_header *h, uint64_t device_bytes, const 
 	r = luks_metadata_parse(text, len, next, e);
 	if (!r)
 		r = luks_rules_check(next, device_bytes, e);
+	if (!r)
+		r = luks_rules_usable(next, e);
 	if (r) {
 		err_wrap(e, r, "the new header isn't valid");
 		return r;

@@ -60,6 +60,9 @@ void luks_metadata_drop(struct luks_header *h);
 /** luks_rules_check - every rule of checklist 2.3-2.8 on the typed header (and the binary header's
  * sizes). -EBADMSG names object and field. */
 int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct err *e);
+/** luks_rules_usable - the rules that keep a header from use, not from being shown: cryptsetup lacks
+ * them. -EBADMSG. */
+int luks_rules_usable(const struct luks_header *h, struct err *e);
 /**
  * luks_header_write - seqid + 1, serialise, check the rules, then primary (header without checksum,
  * JSON, header with checksum, fsync), secondary likewise. @whole: write the full areas (format).

@@ -96,14 +96,32 @@ static int read_requirements(const struct json_at *config, struct luks_header *r
 	return 0;
 }
 
+/* A sign or blanks before the digits: cryptsetup reads these two with strtoull. */
+static int read_size(const struct json_at *at, const char *name, uint64_t *ret, struct err *e)
+{
+	const char *digits;
+	char text[32];
+	int r;
+
+	r = json_get_u64(at, name, ret, e);
+	if (!r || json_get_text(at, name, text, sizeof(text), NULL))
+		return r;
+	digits = text + strspn(text, " ");
+	digits += *digits == '+';
+	if (text_parse_u64(digits, ret))
+		return r;
+	err_clear(e);
+	return json_odd(at, name, "\"%s\" is no unsigned decimal number", text);
+}
+
 int metadata_read_config(const struct json_at *at, struct luks_header *ret, struct err *e)
 {
 	struct json_object *a;
 	int r;
 
-	r = json_get_u64(at, "json_size", &ret->json_bytes, e);
+	r = read_size(at, "json_size", &ret->json_bytes, e);
 	if (!r)
-		r = json_get_u64(at, "keyslots_size", &ret->keyslots_bytes, e);
+		r = read_size(at, "keyslots_size", &ret->keyslots_bytes, e);
 	if (!r)
 		r = json_get_array(at, "flags", &a, e);
 	if (r)

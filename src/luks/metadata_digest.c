@@ -36,7 +36,7 @@ int metadata_read_digest(const struct json_at *at, struct luks_digest *ret, stru
 		return 0;
 	read_pbkdf2(at, ret);
 	if (ret->iterations > CRYPTO_PBKDF2_MAX_ITERATIONS)
-		return json_bad(at, "iterations", e, "%u is over the limit of %u", ret->iterations,
+		return json_odd(at, "iterations", "%u is over the limit of %u", ret->iterations,
 				CRYPTO_PBKDF2_MAX_ITERATIONS);
 	return 0;
 }

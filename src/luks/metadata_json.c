@@ -17,6 +17,25 @@ int(json_bad)(const struct json_at *at, const char *name, struct err *e, const c
 	return err_set(e, -EBADMSG, "%s %d: %s%s: %s", at->kind, at->id, at->part, name, what);
 }
 
+int json_odd(const struct json_at *at, const char *name, const char *fmt, ...)
+{
+	char what[192];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (at->unusable[0])
+		return 0;
+	if (at->id < 0)
+		snprintf(at->unusable, UNUSABLE_BYTES, "%s: %s%s: %s", at->kind, at->part, name,
+			 what);
+	else
+		snprintf(at->unusable, UNUSABLE_BYTES, "%s %d: %s%s: %s", at->kind, at->id,
+			 at->part, name, what);
+	return 0;
+}
+
 bool json_has(const struct json_at *at, const char *name)
 {
 	return json_object_object_get_ex(at->obj, name, NULL);
@@ -66,6 +85,46 @@ int json_get_text(const struct json_at *at, const char *name, char *ret, size_t 
 	return 0;
 }
 
+int json_odd_text(const struct json_at *at, const char *name, char *ret, size_t cap, struct err *e)
+{
+	struct json_object *o = NULL;
+	const char *text;
+	size_t len;
+	int r;
+
+	r = get_typed(at, name, json_type_string, &o, e);
+	if (r)
+		return r;
+	text = json_object_get_string(o);
+	len = (size_t)json_object_get_string_len(o);
+	if (len == 0)
+		return json_bad(at, name, e, "is empty");
+	if (!text_printable(text, len))
+		json_odd(at, name, "has a byte that isn't printable ASCII");
+	else if (len >= cap)
+		json_odd(at, name, "%zu characters are over the limit of %zu", len, cap - 1);
+	for (len = 0; text[len] && len + 1 < cap; len++)
+		ret[len] = text_printable(&text[len], 1) ? text[len] : '?';
+	ret[len] = '\0';
+	return 0;
+}
+
+int json_odd_u32(const struct json_at *at, const char *name, uint32_t *ret, struct err *e)
+{
+	struct json_object *o = NULL;
+	int64_t v;
+	int r;
+
+	r = get_typed(at, name, json_type_int, &o, e);
+	if (r)
+		return r;
+	v = json_object_get_int64(o);
+	if (v < 0 || v > UINT32_MAX)
+		json_odd(at, name, "%s is outside 0 ... 4294967295", json_object_get_string(o));
+	*ret = v < 0 ? 0 : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+	return 0;
+}
+
 int json_get_u32(const struct json_at *at, const char *name, uint32_t *ret, struct err *e)
 {
 	struct json_object *o = NULL;
@@ -108,7 +167,7 @@ int json_get_object(const struct json_at *at, const char *name, const char *part
 	r = get_typed(at, name, json_type_object, &o, e);
 	if (r)
 		return r;
-	*ret = (struct json_at){ o, at->kind, at->id, part };
+	*ret = (struct json_at){ o, at->kind, at->id, part, at->unusable };
 	return 0;
 }
 
@@ -243,7 +302,7 @@ int json_put_bytes(struct json_object *obj, const char *name, const void *bytes,
 int json_put_refs(struct json_object *obj, const char *name, uint32_t refs)
 {
 	struct json_object *old = member(obj, name, json_type_array), *new;
-	const struct json_at at = { obj, "", -1, "" };
+	const struct json_at at = { obj, "", -1, "", (char[UNUSABLE_BYTES]){ 0 } };
 	uint32_t have = 0, left = refs;
 	unsigned int n;
 

@@ -12,11 +12,24 @@ struct json_at {
 	const char *kind;
 	int id;		  /* -1: there is just one, as with "config" */
 	const char *part; /* "" or "area." */
+	char *unusable;	  /* where json_odd takes it down: unusable of struct luks_header */
 };
+#define UNUSABLE_BYTES sizeof(((struct luks_header *)0)->unusable)
 
 /** json_bad - -EBADMSG "keyslot 3: area.offset: <sentence>". */
 int json_bad(const struct json_at *at, const char *name, struct err *e, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/**
+ * json_odd - as json_bad says it, but the header loads: what cryptsetup loads is shown, and nothing
+ * is done with it. The first one is kept. Returns 0.
+ */
+int json_odd(const struct json_at *at, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/** json_odd_text - json_get_text whose text may be longer or unprintable: odd, and shown cut off and
+ * with '?'. */
+int json_odd_text(const struct json_at *at, const char *name, char *ret, size_t cap, struct err *e);
+/** json_odd_u32 - json_get_u32 of which any integer is taken: odd, and shown as the nearest. */
+int json_odd_u32(const struct json_at *at, const char *name, uint32_t *ret, struct err *e);
 #ifdef CRYPTVOL_ANALYZE
 #define json_bad(...) ((json_bad)(__VA_ARGS__), -EBADMSG) /* err.h says why */
 #endif
@@ -60,8 +73,13 @@ int json_put_object(struct json_object *obj, const char *name, struct json_objec
 /** json_number - "0", "17": plain decimal, no leading zero, below @max. -EINVAL. */
 int json_number(const char *key, unsigned int max, unsigned int *ret);
 
-/** metadata_from_text - strict JSON, depth 32, no member twice. @text needs no NUL. */
-int metadata_from_text(const char *text, size_t len, struct json_object **ret, struct err *e);
+/**
+ * metadata_from_text - strict JSON, depth 32, no member twice. @text needs no NUL. What json-c reads
+ * only when it isn't strict, as in cryptsetup, is read in its way: *ret_odd says what that is. A
+ * member that is there twice has the value of the last one.
+ */
+int metadata_from_text(const char *text, size_t len, struct json_object **ret, struct err *ret_odd,
+		       struct err *e);
 /** metadata_to_text - @pretty as --dump-json-metadata prints it, else as it stands on disk. */
 int metadata_to_text(struct json_object *root, bool pretty, char **ret, size_t *ret_len,
 		     struct err *e);

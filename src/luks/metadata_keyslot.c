@@ -28,11 +28,10 @@ static void drop_leftovers(const struct json_at *at, const char *const *names, s
 	}
 }
 
-static int check_limit(const struct json_at *at, const char *name, uint32_t value, uint32_t limit,
-		       struct err *e)
+static int check_limit(const struct json_at *at, const char *name, uint32_t value, uint32_t limit)
 {
 	if (value > limit)
-		return json_bad(at, name, e, "%u is over the limit of %u", value, limit);
+		return json_odd(at, name, "%u is over the limit of %u", value, limit);
 	return 0;
 }
 
@@ -43,9 +42,9 @@ static int read_pbkdf2(const struct json_at *at, struct crypto_pbkdf *ret, struc
 	drop_leftovers(at, pbkdf2_members, ARRAY_SIZE(pbkdf2_members));
 	r = json_get_text(at, "hash", ret->hash, sizeof(ret->hash), e);
 	if (!r)
-		r = json_get_u32(at, "iterations", &ret->iterations, e);
+		r = json_odd_u32(at, "iterations", &ret->iterations, e);
 	if (!r)
-		r = check_limit(at, "iterations", ret->iterations, CRYPTO_PBKDF2_MAX_ITERATIONS, e);
+		r = check_limit(at, "iterations", ret->iterations, CRYPTO_PBKDF2_MAX_ITERATIONS);
 	return r;
 }
 
@@ -54,17 +53,17 @@ static int read_argon2(const struct json_at *at, struct crypto_pbkdf *ret, struc
 	int r;
 
 	drop_leftovers(at, argon2_members, ARRAY_SIZE(argon2_members));
-	r = json_get_u32(at, "time", &ret->iterations, e);
+	r = json_odd_u32(at, "time", &ret->iterations, e);
 	if (!r)
-		r = json_get_u32(at, "memory", &ret->memory_kib, e);
+		r = json_odd_u32(at, "memory", &ret->memory_kib, e);
 	if (!r)
-		r = json_get_u32(at, "cpus", &ret->parallel, e);
+		r = json_odd_u32(at, "cpus", &ret->parallel, e);
 	if (!r)
-		r = check_limit(at, "time", ret->iterations, CRYPTO_ARGON2_MAX_ITERATIONS, e);
+		r = check_limit(at, "time", ret->iterations, CRYPTO_ARGON2_MAX_ITERATIONS);
 	if (!r)
-		r = check_limit(at, "memory", ret->memory_kib, CRYPTO_ARGON2_MAX_MEMORY_KIB, e);
+		r = check_limit(at, "memory", ret->memory_kib, CRYPTO_ARGON2_MAX_MEMORY_KIB);
 	if (!r)
-		r = check_limit(at, "cpus", ret->parallel, CRYPTO_ARGON2_OPEN_MAX_PARALLEL, e);
+		r = check_limit(at, "cpus", ret->parallel, CRYPTO_ARGON2_OPEN_MAX_PARALLEL);
 	return r;
 }
 
@@ -111,24 +110,24 @@ static int read_af(const struct json_at *slot, struct luks_keyslot *ret, struct 
 	if (r)
 		return r;
 	if (stripes != LUKS_AF_STRIPES)
-		return json_bad(&at, "stripes", e, "%u is not %u", stripes, LUKS_AF_STRIPES);
+		json_odd(&at, "stripes", "%u is not %u", stripes, LUKS_AF_STRIPES);
 	return json_get_text(&at, "hash", ret->af_hash, sizeof(ret->af_hash), e);
 }
 
-static int check_cipher(const struct json_at *at, const char *spec, struct err *e)
+static int check_cipher(const struct json_at *at, const char *spec)
 {
 	struct crypto_cipher c;
 
 	if (crypto_cipher_parse(spec, &c, NULL))
-		return json_bad(at, "encryption", e, "\"%s\" is no cipher specification", spec);
+		return json_odd(at, "encryption", "\"%s\" is no cipher specification", spec);
 	return 0;
 }
 
-static int check_key_bytes(const struct json_at *at, uint32_t bytes, struct err *e)
+static int check_key_bytes(const struct json_at *at, uint32_t bytes)
 {
 	if (bytes == 0)
-		return json_bad(at, "key_size", e, "is 0");
-	return check_limit(at, "key_size", bytes, CRYPTO_KEY_MAX_BYTES, e);
+		return json_odd(at, "key_size", "is 0");
+	return check_limit(at, "key_size", bytes, CRYPTO_KEY_MAX_BYTES);
 }
 
 static int read_luks2(const struct json_at *slot, const struct json_at *area,
@@ -136,7 +135,7 @@ static int read_luks2(const struct json_at *slot, const struct json_at *area,
 {
 	int r;
 
-	r = check_key_bytes(slot, ret->key_bytes, e);
+	r = check_key_bytes(slot, ret->key_bytes);
 	if (!r)
 		r = read_kdf(slot, ret, e);
 	if (!r)
@@ -145,14 +144,14 @@ static int read_luks2(const struct json_at *slot, const struct json_at *area,
 		return r;
 	if (strcmp(ret->area_type, "raw") != 0)
 		return json_bad(area, "type", e, "\"%s\" is not \"raw\"", ret->area_type);
-	r = json_get_text(area, "encryption", ret->area_encryption, sizeof(ret->area_encryption),
+	r = json_odd_text(area, "encryption", ret->area_encryption, sizeof(ret->area_encryption),
 			  e);
 	if (!r)
-		r = check_cipher(area, ret->area_encryption, e);
+		r = check_cipher(area, ret->area_encryption);
 	if (!r)
 		r = json_get_u32(area, "key_size", &ret->area_key_bytes, e);
 	if (!r)
-		r = check_key_bytes(area, ret->area_key_bytes, e);
+		r = check_key_bytes(area, ret->area_key_bytes);
 	return r;
 }
 
@@ -205,26 +204,26 @@ static int read_reencrypt(const struct json_at *slot, const struct json_at *area
 	if (!r && !is_one_of(ret->reencrypt_direction, directions, ARRAY_SIZE(directions)))
 		r = json_bad(slot, "direction", e, "\"%s\" isn't known", ret->reencrypt_direction);
 	if (!r && !is_one_of(ret->area_type, types, ARRAY_SIZE(types)))
-		r = json_bad(area, "type", e, "\"%s\" isn't known", ret->area_type);
+		r = json_odd(area, "type", "\"%s\" isn't known", ret->area_type);
 	if (!r)
 		r = check_resilience(area, ret->area_type, e);
 	return r;
 }
 
-static int read_priority(const struct json_at *at, struct luks_keyslot *ret, struct err *e)
+static int read_priority(const struct json_at *at, struct luks_keyslot *ret)
 {
 	uint32_t priority;
-	int r;
+	struct err why;
 
 	ret->priority = LUKS_PRIORITY_NORMAL;
 	ret->priority_set = json_has(at, "priority");
 	if (!ret->priority_set)
 		return 0;
-	r = json_get_u32(at, "priority", &priority, e);
-	if (r)
-		return r;
+	/* Of another type it is none to cryptsetup. */
+	if (json_odd_u32(at, "priority", &priority, &why))
+		return json_odd(at, "priority", "%s", strstr(err_text(&why), "is of"));
 	if (priority > LUKS_PRIORITY_PREFER)
-		return json_bad(at, "priority", e, "%u is none of 0, 1, 2", priority);
+		return json_odd(at, "priority", "%u is none of 0, 1, 2", priority);
 	ret->priority = (enum luks_priority)priority;
 	return 0;
 }
@@ -234,11 +233,11 @@ int metadata_read_keyslot(const struct json_at *at, struct luks_keyslot *ret, st
 	struct json_at area;
 	int r;
 
-	r = json_get_text(at, "type", ret->type_name, sizeof(ret->type_name), e);
+	r = json_odd_text(at, "type", ret->type_name, sizeof(ret->type_name), e);
 	if (!r)
 		r = json_get_u32(at, "key_size", &ret->key_bytes, e);
 	if (!r)
-		r = read_priority(at, ret, e);
+		r = read_priority(at, ret);
 	if (!r)
 		r = json_get_object(at, "area", "area.", &area, e);
 	if (!r)

@@ -71,7 +71,7 @@ static int read_range(const struct json_at *at, struct luks_segment *ret, struct
 	if (ret->size_bytes == 0 || ret->size_bytes % SECTOR_SIZE_BYTES)
 		return json_bad(at, "size", e, "%s is no multiple of 512 above 0", size);
 	if (__builtin_add_overflow(ret->offset_bytes, ret->size_bytes, &end))
-		return json_bad(at, "size", e, "%s ends beyond 2^64", size);
+		return json_odd(at, "size", "%s ends beyond 2^64", size);
 	return 0;
 }
 
@@ -108,19 +108,20 @@ static int read_crypt(const struct json_at *at, struct luks_segment *ret, struct
 
 	r = json_get_u64(at, "iv_tweak", &ret->iv_tweak, e);
 	if (!r)
-		r = json_get_text(at, "encryption", ret->encryption, sizeof(ret->encryption), e);
+		r = json_odd_text(at, "encryption", ret->encryption, sizeof(ret->encryption), e);
 	if (r)
 		return r;
 	if (crypto_cipher_parse(ret->encryption, &c, NULL))
-		return json_bad(at, "encryption", e, "\"%s\" is no cipher specification",
-				ret->encryption);
+		json_odd(at, "encryption", "\"%s\" is no cipher specification", ret->encryption);
 	r = json_get_u32(at, "sector_size", &sector, e);
 	if (r)
 		return r;
-	/* What the kernel takes (dm-crypt's sector_size). */
-	if (sector != 512 && sector != 1024 && sector != 2048 && sector != 4096)
+	if (sector == 0 || sector % SECTOR_SIZE_BYTES)
 		return json_bad(at, "sector_size", e, "%u is none of 512, 1024, 2048, 4096",
 				sector);
+	/* What the kernel takes (dm-crypt's sector_size). */
+	if (sector != 512 && sector != 1024 && sector != 2048 && sector != 4096)
+		json_odd(at, "sector_size", "%u is none of 512, 1024, 2048, 4096", sector);
 	if (ret->size_bytes % sector)
 		return json_bad(at, "size", e, "%llu is no multiple of the sector size %u",
 				(unsigned long long)ret->size_bytes, sector);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON text to tree and back. Strict: what no known writer produces (comments, single quotes,
-// trailing commas, a member twice) is refused (checklist 2.3).
+// JSON text to tree and back. What no known writer produces (comments, single quotes, trailing
+// commas, a member twice) is read for a look only (checklist 2.3).
 #include "metadata_json.h"
 
 #define JSON_DEPTH_MAX 32 /* cryptsetup's json-c default */
@@ -78,15 +78,21 @@ static size_t count_members(struct json_object *o)
 	return n;
 }
 
-static int parse_text(struct json_tokener *tok, const char *text, size_t len,
-		      struct json_object **ret, struct err *e)
+/* A parse with these flags; *ret_end: where it ended. */
+static int parse_text(const char *text, size_t len, int flags, struct json_object **ret,
+		      size_t *ret_end, struct err *e)
 {
+	struct json_tokener *tok = json_tokener_new_ex(JSON_DEPTH_MAX);
 	enum json_tokener_error bad;
 	struct json_object *root;
 
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	if (!tok)
+		return err_set(e, -ENOMEM, "no memory for the JSON parser");
+	json_tokener_set_flags(tok, flags);
 	root = json_tokener_parse_ex(tok, text, (int)len);
 	bad = json_tokener_get_error(tok);
+	*ret_end = json_tokener_get_parse_end(tok);
+	json_tokener_free(tok);
 	if (bad == json_tokener_success && json_object_is_type(root, json_type_object)) {
 		*ret = root;
 		return 0;
@@ -94,24 +100,18 @@ static int parse_text(struct json_tokener *tok, const char *text, size_t len,
 	json_object_put(root);
 	if (bad == json_tokener_continue)
 		return err_set(e, -EBADMSG, "JSON: the text ends before the object does");
-	return err_set(e, -EBADMSG, "JSON: %s at byte %zu", json_tokener_error_desc(bad),
-		       json_tokener_get_parse_end(tok));
+	return err_set(e, -EBADMSG, "JSON: %s at byte %zu", json_tokener_error_desc(bad), *ret_end);
 }
 
-int metadata_from_text(const char *text, size_t len, struct json_object **ret, struct err *e)
+/* Strict; -EBADMSG where json-c reads it in its own way, or not at all. */
+static int parse_strict(const char *text, size_t len, struct json_object **ret, struct err *e)
 {
 	struct json_object *root = NULL;
-	struct json_tokener *tok;
 	struct scan s;
+	size_t end;
 	int r;
 
-	if (len == 0 || text[0] != '{')
-		return err_set(e, -EBADMSG, "JSON: the area doesn't begin with '{'");
-	tok = json_tokener_new_ex(JSON_DEPTH_MAX);
-	if (!tok)
-		return err_set(e, -ENOMEM, "no memory for the JSON parser");
-	r = parse_text(tok, text, len, &root, e);
-	json_tokener_free(tok);
+	r = parse_text(text, len, JSON_TOKENER_STRICT, &root, &end, e);
 	if (r)
 		return r;
 	s = scan_text(text, len);
@@ -122,6 +122,33 @@ int metadata_from_text(const char *text, size_t len, struct json_object **ret, s
 		json_object_put(root);
 		return err_set(e, -EBADMSG, "JSON: %s", s.bad);
 	}
+	*ret = root;
+	return 0;
+}
+
+int metadata_from_text(const char *text, size_t len, struct json_object **ret, struct err *ret_odd,
+		       struct err *e)
+{
+	struct json_object *root = NULL;
+	struct err why;
+	size_t end = 0;
+	int r;
+
+	if (len == 0 || text[0] != '{')
+		return err_set(e, -EBADMSG, "JSON: the area doesn't begin with '{'");
+	err_clear(ret_odd);
+	r = parse_strict(text, len, ret, &why);
+	if (r != -EBADMSG)
+		return r ? err_set(e, r, "%s", err_text(&why)) : 0;
+	if (parse_text(text, len, 0, &root, &end, NULL))
+		return err_set(e, -EBADMSG, "%s", err_text(&why));
+	while (end < len && strchr(" \t\r\n", text[end]))
+		end++;
+	if (end < len) {
+		json_object_put(root);
+		return err_set(e, -EBADMSG, "%s", err_text(&why));
+	}
+	*ret_odd = why;
 	*ret = root;
 	return 0;
 }

@@ -109,12 +109,16 @@ static int check_area(const struct luks_header *h, const struct luks_keyslot *k,
 				     (unsigned long long)k->area_size_bytes,
 				     (unsigned long long)k->area_offset_bytes,
 				     (unsigned long long)limit);
-	if (k->type == LUKS_KEYSLOT_LUKS2 && material_bytes(k) > k->area_size_bytes)
-		return luks_rule_bad("keyslot", k->id, "area.size", e,
-				     "%llu is less than the %llu that its key takes",
-				     (unsigned long long)k->area_size_bytes,
-				     (unsigned long long)material_bytes(k));
 	return 0;
+}
+
+static int check_material(const struct luks_keyslot *k, struct err *e)
+{
+	if (k->type != LUKS_KEYSLOT_LUKS2 || material_bytes(k) <= k->area_size_bytes)
+		return 0;
+	return luks_rule_bad(
+		"keyslot", k->id, "area.size", e, "%llu is less than the %llu that its key takes",
+		(unsigned long long)k->area_size_bytes, (unsigned long long)material_bytes(k));
 }
 
 static bool areas_overlap(const struct luks_keyslot *a, const struct luks_keyslot *b)
@@ -163,8 +167,6 @@ int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct 
 
 	r = check_sizes(h, device_bytes, e);
 	if (!r)
-		r = check_uuid(h, e);
-	if (!r)
 		r = check_all_refs(h, e);
 	if (!r)
 		r = luks_rules_segments(h, e);
@@ -172,5 +174,14 @@ int luks_rules_check(const struct luks_header *h, uint64_t device_bytes, struct 
 		r = check_keyslots(h, e);
 	if (!r)
 		r = luks_rules_reencrypt(h, e);
+	return r;
+}
+
+int luks_rules_usable(const struct luks_header *h, struct err *e)
+{
+	int r = check_uuid(h, e);
+
+	for (size_t i = 0; i < h->n_keyslots && !r; i++)
+		r = check_material(&h->keyslots[i], e);
 	return r;
 }

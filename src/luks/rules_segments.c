@@ -28,7 +28,11 @@ static int check_order(const struct luks_header *h, size_t *ret_regular, struct 
 
 static uint64_t segment_end(const struct luks_segment *s)
 {
-	return s->dynamic ? UINT64_MAX : s->offset_bytes + s->size_bytes;
+	uint64_t end;
+
+	if (s->dynamic || __builtin_add_overflow(s->offset_bytes, s->size_bytes, &end))
+		return UINT64_MAX;
+	return end;
 }
 
 static int check_overlap(const struct luks_header *h, struct err *e)

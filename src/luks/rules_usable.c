@@ -35,6 +35,8 @@ int luks_check_usable(const struct luks_header *h, struct err *e)
 
 	if (h->version == 1)
 		return err_set(e, -EOPNOTSUPP, "LUKS1 isn't supported");
+	if (h->unusable[0])
+		return err_set(e, -EBADMSG, "%s", h->unusable);
 	if (h->requirements & LUKS_REQ_UNKNOWN)
 		return err_set(e, -ETXTBSY,
 			       "the header has the requirement \"%s\", which isn't known here",

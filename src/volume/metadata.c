@@ -135,6 +135,25 @@ int volume_load_header(const struct volume_env *env, const struct volume_where *
 	return 0;
 }
 
+int volume_check_luks(const struct volume_env *env, const struct volume_where *w,
+		      unsigned int *ret_version, struct err *e)
+{
+	const char *path = w->header ?: w->device;
+	struct block_device d;
+	struct luks_io io;
+	int r;
+
+	if (!path)
+		return err_set(e, -EINVAL, "neither a device nor a header is named");
+	r = block_open(path, BLOCK_READONLY, &d, e);
+	if (r)
+		return r;
+	io = volume_io_of(env, &d);
+	r = luks_check_copies(&io, ret_version, e);
+	block_close(&d);
+	return r;
+}
+
 int volume_repair(const struct volume_env *env, const struct volume_where *w, bool roll_back,
 		  struct err *e)
 {

@@ -19,6 +19,8 @@ void volume_warn(const struct volume_env *env, const char *fmt, ...)
 
 void volume_warn_header(const struct volume_env *env, const char *path, const struct luks_header *h)
 {
+	if (h->unusable[0])
+		volume_warn(env, "%s: the header can only be looked at: %s", path, h->unusable);
 	if (h->seqid_conflict)
 		volume_warn(env,
 			    "%s: both header copies carry sequence number %llu, but differ; the "

@@ -5,7 +5,7 @@
 usage: broken.py TEST_LUKS_BROKEN DIR
 
 The unit test's binary applies the edits; the table's verdicts become sidecars, its reasons the
-expected differences. What the table does not say (isLuks, luksUUID) is only compared.
+expected differences. What cryptsetup loads is LUKS to isLuks; what the table does not say (luksUUID) is only compared.
 """
 
 import json
@@ -27,10 +27,10 @@ def main():
         for line in table:
             if not line.strip() or line.startswith(("#", "name\t")):
                 continue
-            name, _, _, ours, _, _, reason = (line.rstrip("\n").split("\t") + [""] * 7)[:7]
+            name, _, _, ours, _, theirs, reason = (line.rstrip("\n").split("\t") + [""] * 7)[:7]
             loads = ours.split()[0] == "OK"
             side = {"about": "case of the table of broken headers",
-                    "expect": {"is_luks": None, "dump": loads, "open": None}}
+                    "expect": {"is_luks": True if loads or theirs == "ok" and not reason else None, "dump": loads, "open": None}}
             with open(os.path.join(folder, name + ".json"), "w", encoding="utf-8") as f:
                 json.dump(side, f)
             if reason:

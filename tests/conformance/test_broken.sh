@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # timeout: 600
-# The table of broken headers as images, put before both programs' command lines: who dumps them.
-# FULL=1 asks for isLuks, UUIDs and metadata too.
+# The table of broken headers as images, put before both programs' command lines: what
+# is LUKS, and who dumps them.
+# FULL=1 asks for UUIDs and metadata too.
 here=$(dirname "$(readlink -f "$0")")
 . "$here/../lab/lib.sh"
 need cryptsetup
-only=(--only luksDump)
+only=(--only luksDump --only isLuks)
 [ -z "${FULL-}" ] || only=()
 check "the table can be written as images" "$here/broken.py" "$BUILD/unit/test_luks_broken" "$SCRATCH/broken" ||
 	exit

@@ -89,7 +89,7 @@ static void box_2_2_one_ok_the_other_is_rewritten(void)
 
 static void box_2_2_good_checksum_with_bad_json_is_obsolete(void)
 {
-	check_recovers("copy 1 ;; set keyslots/0/key_size 0", 3, true);
+	check_recovers("copy 1 ;; set keyslots/0/area/offset \"0\"", 3, true);
 	check_recovers("copy 2 ;; del config", 3, false);
 }
 
@@ -104,7 +104,7 @@ static void box_2_2_higher_number_wins(void)
 static void newer_copy_that_we_refuse_is_not_overwritten(void)
 {
 	int fd = disk_edited("plain",
-			     "copy 1 ;; be64 16 9 ;; set keyslots/0/area/encryption \"a b\"");
+			     "copy 1 ;; be64 16 9 ;; set keyslots/0/area/offset \"0\"");
 	struct luks_io io = writable_io(fd);
 	struct luks_header *h = load(&io);
 

@@ -84,6 +84,26 @@ int luks_digest_make(const char *hash, uint32_t iterations, const struct secret 
 	return 0;
 }
 
+uint32_t luks_digest_key_bytes(const struct luks_header *h, const struct luks_digest *d)
+{
+	for (size_t i = 0; i < h->n_keyslots; i++)
+		if (d->keyslots >> h->keyslots[i].id & 1)
+			return h->keyslots[i].key_bytes;
+	return 0;
+}
+
+/* HMAC pads a key with zeros: without the length a key that ends in zeros has as many forms. */
+static int verify_whole(const struct luks_header *h, const struct luks_digest *d,
+			const struct secret *key, struct err *e)
+{
+	uint32_t bytes = luks_digest_key_bytes(h, d);
+
+	if (bytes && key->len != bytes)
+		return err_set(e, -EPERM, "digest %u: its key has %u bytes, this one %zu", d->id,
+			       bytes, key->len);
+	return luks_digest_verify(d, key, e);
+}
+
 static bool digest_is_for(const struct luks_digest *d, int segment)
 {
 	if (segment == LUKS_ANY)
@@ -103,7 +123,7 @@ int luks_verify_key(const struct luks_header *h, const struct secret *key, int s
 
 		if (!digest_is_for(d, segment))
 			continue;
-		r = luks_digest_verify(d, key, &one);
+		r = verify_whole(h, d, key, &one);
 		if (r == 0) {
 			*ret_digest = (int)d->id;
 			return 0;

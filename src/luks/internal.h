@@ -109,6 +109,8 @@ int luks_af_merge(const char *hash, const struct secret *in, size_t key_bytes, s
 /** luks_digest_verify - 0 only if @key has this digest; -EPERM if not; anything that can't be
  * checked is an error, never 0. */
 int luks_digest_verify(const struct luks_digest *d, const struct secret *key, struct err *e);
+/** luks_digest_key_bytes - how long the key of @d is, by its first keyslot; 0: it has none. */
+uint32_t luks_digest_key_bytes(const struct luks_header *h, const struct luks_digest *d);
 /** luks_digest_make - fill a new pbkdf2 digest for @key. */
 int luks_digest_make(const char *hash, uint32_t iterations, const struct secret *key,
 		     struct luks_digest *ret, struct err *e);

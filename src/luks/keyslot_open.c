@@ -135,6 +135,12 @@ int luks_try_keyslot(const struct luks_io *io, const struct luks_header *h, stru
 
 	if (!d)
 		return err_set(e, -ENOENT, "No usable keyslot is available.");
+	/* Not an error that ends a search: another keyslot has the whole key. */
+	if (k->key_bytes != luks_digest_key_bytes(h, d))
+		return err_set(e, -ENOENT,
+			       "keyslot %u: key_size is %u, the volume's key has %u bytes: no "
+			       "usable keyslot",
+			       k->id, k->key_bytes, luks_digest_key_bytes(h, d));
 	r = check_slot(k, u, e);
 	if (r)
 		return err_wrap(e, r, "keyslot %u", k->id);

@@ -155,6 +155,10 @@ const char *cli_mapping_name(const char *arg);
 int cli_keyslot(const struct cli *c, enum option_id id);
 /** cli_new_keyslot - keyslot number, PBKDF costs, area cipher; the passphrase is the caller's. */
 int cli_new_keyslot(struct cli *c, int keyslot, struct luks_new_keyslot *ret);
+/* Text of a header, or of another's making, as a terminal may get it. */
+#define CLI_SHOWN_MAX 4096
+#define CLI_SHOWN(text) text_shown((text), (char[CLI_SHOWN_MAX]){ 0 }, CLI_SHOWN_MAX)
+
 /** cli_load - the header, read only, of the --type that is asked for. Sentences as cryptsetup has
  * them for "no LUKS", "no device".
  */

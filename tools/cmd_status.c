@@ -47,15 +47,15 @@ static void print_flags(uint32_t flags)
 static void print_text(const char *name, const struct volume_status *s)
 {
 	printf("/dev/mapper/%s is active%s.\n", name, s->in_use ? " and is in use" : "");
-	printf("  type:    %s\n", s->type);
+	printf("  type:    %s\n", CLI_SHOWN(s->type));
 	if (s->cipher[0]) {
-		printf("  cipher:  %s\n", s->cipher);
+		printf("  cipher:  %s\n", CLI_SHOWN(s->cipher));
 		printf("  keysize: %u [bits]\n", s->key_bytes * 8);
 		printf("  key location: %s\n", s->key_in_keyring ? "keyring" : "dm-crypt");
 	}
-	printf("  device:  %s\n", s->device);
+	printf("  device:  %s\n", CLI_SHOWN(s->device));
 	if (s->loop_file[0])
-		printf("  loop:    %s\n", s->loop_file);
+		printf("  loop:    %s\n", CLI_SHOWN(s->loop_file));
 	if (s->cipher[0])
 		printf("  sector size:  %u [bytes]\n", s->sector_size_bytes);
 	print_units("offset:", s->offset_sectors);

@@ -15,7 +15,7 @@ int cmd_uuid(struct cli *c)
 	if (r)
 		return r;
 	if (!config.uuid) {
-		printf("%s\n", h->uuid);
+		printf("%s\n", CLI_SHOWN(h->uuid));
 		return 0;
 	}
 	r = cli_confirm(c,

@@ -30,11 +30,11 @@ void dump_luks1(const char *device, const struct luks_header *h)
 {
 	const struct luks1_header *l = h->luks1;
 
-	printf("LUKS header information for %s\n\n", device);
+	printf("LUKS header information for %s\n\n", CLI_SHOWN(device));
 	printf("Version:       \t%u\n", h->version);
-	printf("Cipher name:   \t%s\n", l->cipher);
-	printf("Cipher mode:   \t%s\n", l->mode);
-	printf("Hash spec:     \t%s\n", l->hash);
+	printf("Cipher name:   \t%s\n", CLI_SHOWN(l->cipher));
+	printf("Cipher mode:   \t%s\n", CLI_SHOWN(l->mode));
+	printf("Hash spec:     \t%s\n", CLI_SHOWN(l->hash));
 	printf("Payload offset:\t%u\n", l->payload_offset_sectors);
 	printf("MK bits:       \t%u\n", l->key_bytes * 8);
 	printf("MK digest:     \t");
@@ -42,7 +42,7 @@ void dump_luks1(const char *device, const struct luks_header *h)
 	printf("MK salt:       \t");
 	print_bytes(l->digest_salt, sizeof(l->digest_salt), 16, "               \t");
 	printf("MK iterations: \t%u\n", l->digest_iterations);
-	printf("UUID:          \t%s\n\n", h->uuid);
+	printf("UUID:          \t%s\n\n", CLI_SHOWN(h->uuid));
 	for (unsigned int i = 0; i < ARRAY_SIZE(l->keyslots); i++)
 		print_keyslot(i, &l->keyslots[i]);
 }

@@ -23,7 +23,7 @@ static bool print_words(const void *raw, const char *path)
 	size_t i;
 
 	for (i = 0; (word = luks_member_text(raw, path, i)); i++)
-		printf("%s ", word);
+		printf("%s ", CLI_SHOWN(word));
 	return i > 0;
 }
 
@@ -34,9 +34,10 @@ static void print_config(const struct luks_header *h)
 	printf("Epoch:         \t%" PRIu64 "\n", h->seqid);
 	printf("Metadata area: \t%" PRIu64 " [bytes]\n", h->header_bytes);
 	printf("Keyslots area: \t%" PRIu64 " [bytes]\n", h->keyslots_bytes);
-	printf("UUID:          \t%s\n", h->uuid[0] ? h->uuid : "(no UUID)");
-	printf("Label:         \t%s\n", h->label[0] ? h->label : "(no label)");
-	printf("Subsystem:     \t%s\n", h->subsystem[0] ? h->subsystem : "(no subsystem)");
+	printf("UUID:          \t%s\n", CLI_SHOWN(h->uuid[0] ? h->uuid : "(no UUID)"));
+	printf("Label:         \t%s\n", CLI_SHOWN(h->label[0] ? h->label : "(no label)"));
+	printf("Subsystem:     \t%s\n",
+	       CLI_SHOWN(h->subsystem[0] ? h->subsystem : "(no subsystem)"));
 	printf("Flags:       \t");
 	printf("%s\n", print_words(h->raw, "config/flags") ? "" : "(no flags)");
 	if (luks_member_text(h->raw, "config/requirements/mandatory", 0)) {
@@ -57,44 +58,45 @@ static void print_opal(const struct luks_segment *s)
 
 	printf("\tHW OPAL encryption:\n");
 	if (number)
-		printf("\t\tOPAL segment number: %s\n", number);
+		printf("\t\tOPAL segment number: %s\n", CLI_SHOWN(number));
 	if (key_bytes && !text_parse_u32(key_bytes, &bytes))
 		printf("\t\tOPAL key: %u bits\n", bytes * 8);
 	if (length)
-		printf("\t\tOPAL segment length: %s [bytes]\n", length);
+		printf("\t\tOPAL segment length: %s [bytes]\n", CLI_SHOWN(length));
 }
 
 static void print_segment(const struct luks_segment *s)
 {
 	const char *flag;
 
-	printf("  %u: %s\n", s->id, s->type_name);
+	printf("  %u: %s\n", s->id, CLI_SHOWN(s->type_name));
 	printf("\toffset: %" PRIu64 " [bytes]\n", s->offset_bytes);
 	if (s->dynamic)
 		printf("\tlength: (whole device)\n");
 	else
 		printf("\tlength: %" PRIu64 " [bytes]\n", s->size_bytes);
-	printf("\tcipher: %s\n", s->encryption[0] ? s->encryption : "(no SW encryption)");
+	printf("\tcipher: %s\n",
+	       CLI_SHOWN(s->encryption[0] ? s->encryption : "(no SW encryption)"));
 	if (s->sector_size_bytes)
 		printf("\tsector: %u [bytes]\n", s->sector_size_bytes);
 	if (s->integrity)
-		printf("\tintegrity: %s\n", s->integrity_type);
+		printf("\tintegrity: %s\n", CLI_SHOWN(s->integrity_type));
 	if (s->integrity && s->integrity_key_bytes)
 		printf("\tintegrity key size: %u [bits]\n", s->integrity_key_bytes * 8);
 	if (s->type == LUKS_SEGMENT_OPAL || s->type == LUKS_SEGMENT_OPAL_CRYPT)
 		print_opal(s);
 	for (size_t i = 0; (flag = luks_member_text(s->raw, "flags", i)); i++)
-		printf("%s%s", i ? ", " : "\tflags : ", flag);
+		printf("%s%s", i ? ", " : "\tflags : ", CLI_SHOWN(flag));
 	printf("%s\n", luks_member_text(s->raw, "flags", 0) ? "\n" : "");
 }
 
 static void print_luks2_keyslot(const struct luks_keyslot *k)
 {
-	printf("\tCipher:     %s\n", k->area_encryption);
+	printf("\tCipher:     %s\n", CLI_SHOWN(k->area_encryption));
 	printf("\tCipher key: %u bits\n", k->area_key_bytes * 8);
-	printf("\tPBKDF:      %s\n", k->kdf_name);
+	printf("\tPBKDF:      %s\n", CLI_SHOWN(k->kdf_name));
 	if (k->kdf.type == CRYPTO_PBKDF2) {
-		printf("\tHash:       %s\n", k->kdf.hash);
+		printf("\tHash:       %s\n", CLI_SHOWN(k->kdf.hash));
 		printf("\tIterations: %u\n", k->kdf.iterations);
 	} else if (k->kdf.type) {
 		printf("\tTime cost:  %u\n", k->kdf.iterations);
@@ -104,7 +106,7 @@ static void print_luks2_keyslot(const struct luks_keyslot *k)
 	printf("\tSalt:       ");
 	print_bytes(k->salt, k->salt_len, "\t            ");
 	printf("\tAF stripes: %u\n", LUKS_AF_STRIPES);
-	printf("\tAF hash:    %s\n", k->af_hash);
+	printf("\tAF hash:    %s\n", CLI_SHOWN(k->af_hash));
 }
 
 /* A member of a re-encryption keyslot's area, where it has it. */
@@ -113,14 +115,14 @@ static void print_member(const void *raw, const char *title, const char *path, c
 	const char *text = luks_member_text(raw, path, 0);
 
 	if (text)
-		printf("\t%-12s%s%s\n", title, text, unit);
+		printf("\t%-12s%s%s\n", title, CLI_SHOWN(text), unit);
 }
 
 static void print_reencrypt_keyslot(const struct luks_keyslot *k)
 {
-	printf("\t%-12s%s\n", "Mode:", k->reencrypt_mode);
-	printf("\t%-12s%s\n", "Direction:", k->reencrypt_direction);
-	printf("\t%-12s%s\n", "Resilience:", k->area_type);
+	printf("\t%-12s%s\n", "Mode:", CLI_SHOWN(k->reencrypt_mode));
+	printf("\t%-12s%s\n", "Direction:", CLI_SHOWN(k->reencrypt_direction));
+	printf("\t%-12s%s\n", "Resilience:", CLI_SHOWN(k->area_type));
 	print_member(k->raw, "Hash:", "area/hash", "");
 	print_member(k->raw, "Hash data:", "area/sector_size", " [bytes]");
 	print_member(k->raw, "Shift size:", "area/shift_size", "[bytes]");
@@ -149,7 +151,8 @@ static bool keyslot_bound(const struct luks_header *h, unsigned int id)
 
 static void print_keyslot(const struct luks_header *h, const struct luks_keyslot *k)
 {
-	printf("  %u: %s%s\n", k->id, k->type_name, keyslot_bound(h, k->id) ? "" : " (unbound)");
+	printf("  %u: %s%s\n", k->id, CLI_SHOWN(k->type_name),
+	       keyslot_bound(h, k->id) ? "" : " (unbound)");
 	printf("\tKey:        %u bits\n", k->key_bytes * 8);
 	printf("\tPriority:   %s\n", priority_name(k));
 	if (k->type == LUKS_KEYSLOT_LUKS2)
@@ -172,9 +175,9 @@ static void print_token(const struct luks_token *t)
 {
 	const char *description = luks_member_text(t->raw, "key_description", 0);
 
-	printf("  %u: %s\n", t->id, t->type_name);
+	printf("  %u: %s\n", t->id, CLI_SHOWN(t->type_name));
 	if (!strcmp(t->type_name, "luks2-keyring") && description)
-		printf("\tKey description: %s\n", description);
+		printf("\tKey description: %s\n", CLI_SHOWN(description));
 	for (unsigned int id = 0; id < LUKS_KEYSLOTS_MAX; id++)
 		if (t->keyslots & 1u << id)
 			printf("\tKeyslot:    %u\n", id);
@@ -182,10 +185,10 @@ static void print_token(const struct luks_token *t)
 
 static void print_digest(const struct luks_digest *d)
 {
-	printf("  %u: %s\n", d->id, d->type_name);
+	printf("  %u: %s\n", d->id, CLI_SHOWN(d->type_name));
 	if (strcmp(d->type_name, "pbkdf2") != 0)
 		return;
-	printf("\tHash:       %s\n", d->hash);
+	printf("\tHash:       %s\n", CLI_SHOWN(d->hash));
 	printf("\tIterations: %u\n", d->iterations);
 	printf("\tSalt:       ");
 	print_bytes(d->salt, d->salt_len, "\t            ");

@@ -111,6 +111,9 @@ int text_base64_decode(const char *s, uint8_t **ret, size_t *ret_len);
 /** text_copy - copy @src into @dst[@cap], NUL-terminated; -ENAMETOOLONG (dst untouched) where it
  * doesn't fit. */
 int text_copy(char *dst, size_t cap, const char *src);
+/** text_shown - @text into @buf[@cap] for a terminal or a log: each byte of a control character,
+ * or of what is no UTF-8, as "\xNN"; cut where it doesn't fit. Returns @buf. */
+char *text_shown(const char *text, char *buf, size_t cap);
 
 /* ---- children ---- */
 /** base_spawn - posix_spawnp for a child that keeps descriptors 0 to 2 only; @fa (it gets one more

@@ -7,10 +7,14 @@
 static void err_vset(struct err *e, int code, const char *fmt, va_list ap)
 	__attribute__((format(printf, 3, 0)));
 
+/* What a header says may stand in a sentence; it goes to terminals and logs. */
 static void err_vset(struct err *e, int code, const char *fmt, va_list ap)
 {
+	char raw[ERR_TEXT_MAX];
+
 	e->code = code;
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	vsnprintf(raw, sizeof(raw), fmt, ap);
+	text_shown(raw, e->text, sizeof(e->text));
 }
 
 int(err_set)(struct err *e, int code, const char *fmt, ...)
@@ -45,7 +49,7 @@ int(err_sys)(struct err *e, int code, const char *fmt, ...)
 
 int(err_wrap)(struct err *e, int code, const char *fmt, ...)
 {
-	char old[ERR_TEXT_MAX];
+	char old[ERR_TEXT_MAX], context[ERR_TEXT_MAX];
 	va_list ap;
 	size_t n;
 
@@ -53,8 +57,9 @@ int(err_wrap)(struct err *e, int code, const char *fmt, ...)
 		return code;
 	text_copy(old, sizeof(old), err_text(e));
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
+	text_shown(context, e->text, sizeof(e->text));
 	n = strlen(e->text);
 	snprintf(e->text + n, sizeof(e->text) - n, ": %s", old);
 	if (!e->code)

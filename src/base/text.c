@@ -2,6 +2,8 @@
 // Numbers, sizes, UUIDs, hex and base64: strict parsers, no locale.
 #include <cryptvol/base.h>
 
+#include <stdio.h>
+
 #include <sys/random.h>
 
 static bool is_digit(char c)
@@ -258,4 +260,39 @@ int text_copy(char *dst, size_t cap, const char *src)
 		return -ENAMETOOLONG;
 	memcpy(dst, src, n + 1);
 	return 0;
+}
+
+/* Bytes of a UTF-8 character that a terminal only shows at @s; 0: none (a control character, the
+ * controls of U+0080 to U+009F, or no UTF-8). */
+static size_t shown_bytes(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	if (s[0] < 0x20 || s[0] == 0x7f || s[0] > 0xf4 || (s[0] == 0xc2 && s[1] < 0xa0))
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+char *text_shown(const char *text, char *buf, size_t cap)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	size_t at = 0;
+
+	while (*s) {
+		size_t n = shown_bytes(s);
+
+		if (at + (n ?: 4) >= cap)
+			break;
+		if (n)
+			memcpy(buf + at, s, n);
+		else
+			snprintf(buf + at, cap - at, "\\x%02x", *s);
+		at += n ?: 4;
+		s += n ?: 1;
+	}
+	buf[at] = '\0';
+	return buf;
 }

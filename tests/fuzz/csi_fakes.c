@@ -135,6 +135,34 @@ int backend_list(struct backend *b, const char *after, size_t max, struct backen
 	return 0;
 }
 
+bool backend_try(struct backend *b)
+{
+	(void)b;
+	return false;
+}
+
+int backend_check(struct backend *b, struct err *e)
+{
+	(void)b;
+	(void)e;
+	return 0;
+}
+
+void backend_image(const struct backend *b, const char *id, char *ret, size_t cap)
+{
+	(void)b;
+	if (text_copy(ret, cap, id))
+		ret[0] = 0;
+}
+
+int backend_read_space(struct backend *b, struct backend_space *ret, struct err *e)
+{
+	(void)b;
+	(void)e;
+	*ret = (struct backend_space){ .total_bytes = 1ull << 41, .free_bytes = 1ull << 40 };
+	return 0;
+}
+
 int backend_capacity(struct backend *b, bool thick, uint64_t *ret_available, struct err *e)
 {
 	(void)b;
@@ -267,6 +295,16 @@ int backend_use_list(struct backend *b, const char *volume_id, enum backend_use_
 	text_copy((*ret)->cap, sizeof((*ret)->cap), "mount fs=ext4 mode=1 group= flags=");
 	*ret_n = 1;
 	return 0;
+}
+
+bool backend_use_holds(struct backend *b, const char *volume_id, enum backend_use_kind k,
+		       const char *path)
+{
+	(void)b;
+	(void)volume_id;
+	(void)k;
+	(void)path;
+	return true;
 }
 
 int backend_use_put(struct backend *b, const char *volume_id, enum backend_use_kind k,

@@ -15,10 +15,10 @@ CORPUS = "tests/fuzz/corpus/csi"
 METHODS = """GetPluginInfo GetPluginCapabilities Probe
 CreateVolume DeleteVolume ControllerPublishVolume ControllerUnpublishVolume ValidateVolumeCapabilities ListVolumes
 ControllerGetVolume ControllerModifyVolume GetCapacity ControllerGetCapabilities CreateSnapshot DeleteSnapshot
-ListSnapshots GetSnapshot ControllerExpandVolume
+ListSnapshots GetSnapshot ControllerExpandVolume ControllerListVolumeHealth ControllerGetVolumeHealth
 GroupControllerGetCapabilities CreateVolumeGroupSnapshot DeleteVolumeGroupSnapshot GetVolumeGroupSnapshot
 NodeStageVolume NodeUnstageVolume NodePublishVolume NodeUnpublishVolume NodeGetVolumeStats NodeExpandVolume
-NodeGetCapabilities NodeGetInfo""".split()
+NodeGetVolumeHealth NodeGetStorageHealth NodeGetCapabilities NodeGetInfo""".split()
 # What tests/fuzz/csi_fakes.h knows.
 ENCRYPTED, PLAIN, ADOPTED = (f"pvc-{i}.0f3a9c11" for i in (1, 2, 3))
 SNAPSHOT, MEMBER, GROUP, STAGING, NODE = "snap-1.0f3a9c11", "snap-2.0f3a9c11", "group-1.0f3a9c11", "/staging", "node-1"

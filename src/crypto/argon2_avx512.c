@@ -5,7 +5,7 @@
 #include "blake2b.h"
 
 #include <immintrin.h>
-#include <sys/platform/x86.h>
+#include "cpu_x86.h"
 
 #define ARGON2_TARGET __attribute__((target("avx512f")))
 #include "argon2_segment.h"
@@ -129,7 +129,7 @@ ARGON2_TARGET ARGON2_INLINE void argon2_step(struct argon2_walk *w, bool into)
 
 static bool usable(void)
 {
-	return CPU_FEATURE_ACTIVE(AVX512F);
+	return CPU_HAS(AVX512F);
 }
 
 const struct argon2_core crypto_argon2_avx512 = { "avx512", usable, argon2_fill };

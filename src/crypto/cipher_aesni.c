@@ -5,7 +5,7 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
-#include <sys/platform/x86.h>
+#include "cpu_x86.h"
 
 #define BLOCK_BYTES 16
 #define ROUNDS_MAX 14
@@ -124,7 +124,7 @@ bool crypto_aesni_has(const struct crypto_cipher_job *j)
 	return !strcmp(j->cipher->cipher, "aes") && !strcmp(j->cipher->mode, "xts") &&
 	       (j->key->len == 32 || j->key->len == 64) &&
 	       !crypto_equal(j->key->data, j->key->data + half, half) &&
-	       j->unit_bytes % ((size_t)LANES * BLOCK_BYTES) == 0 && CPU_FEATURE_ACTIVE(AES);
+	       j->unit_bytes % ((size_t)LANES * BLOCK_BYTES) == 0 && CPU_HAS(AES);
 }
 
 WITH_AES void crypto_aesni_run(const struct crypto_cipher_job *j)

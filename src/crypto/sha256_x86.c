@@ -6,7 +6,7 @@
 
 #ifdef __x86_64__
 #include <immintrin.h>
-#include <sys/platform/x86.h>
+#include "cpu_x86.h"
 
 #define WITH_SHA __attribute__((target("sha,sse4.1,ssse3")))
 #define INLINE static inline __attribute__((always_inline)) WITH_SHA
@@ -106,7 +106,7 @@ INLINE void digest_blocks(struct state from, __m128i u[2][2])
  * before each stride of PBKDF2 were a fortieth of its time. */
 bool crypto_sha256_x86_has(void)
 {
-	return CPU_FEATURE_ACTIVE(SSE4_1) && CPU_FEATURE_ACTIVE(SHA);
+	return CPU_HAS(SSE4_1) && CPU_HAS(SHA);
 }
 
 WITH_SHA void crypto_sha256_x86_rounds(const uint32_t inner[8], const uint32_t outer[8],

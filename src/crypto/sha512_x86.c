@@ -5,7 +5,7 @@
 #include "internal.h"
 
 #if defined(__x86_64__) && defined(__LP64__)
-#include <sys/platform/x86.h>
+#include "cpu_x86.h"
 
 #ifndef __clang__
 /* gcc 12's analyzer takes a vector's type for one of a single bit. */
@@ -144,7 +144,7 @@ INLINE void digest_block(const uint64_t from[8], uint64_t u[8])
 
 bool crypto_sha512_x86_has(void)
 {
-	return CPU_FEATURE_ACTIVE(AVX2) && CPU_FEATURE_ACTIVE(BMI2) && CPU_FEATURE_ACTIVE(BMI1);
+	return CPU_HAS(AVX2) && CPU_HAS(BMI2) && CPU_HAS(BMI1);
 }
 
 INLINE void run(const uint64_t inner[8], const uint64_t outer[8], uint64_t u[8], uint64_t sum[8],
@@ -181,7 +181,7 @@ __attribute__((target("avx2,bmi,bmi2"))) static void run_avx2(const uint64_t inn
 void crypto_sha512_x86_rounds(const uint64_t inner[8], const uint64_t outer[8], uint64_t u[8],
 			      uint64_t sum[8], uint32_t rounds)
 {
-	if (CPU_FEATURE_ACTIVE(AVX512F) && CPU_FEATURE_ACTIVE(AVX512VL))
+	if (CPU_HAS(AVX512F) && CPU_HAS(AVX512VL))
 		run_avx512(inner, outer, u, sum, rounds);
 	else
 		run_avx2(inner, outer, u, sum, rounds);

@@ -46,7 +46,11 @@ int crypto_limits_read(const struct crypto_kdf *kdf, struct crypto_limits *ret, 
 		return r;
 	if (kdf->policy_bytes)
 		lower_hard(&l, kdf->policy_bytes, "the configured budget");
-	lower_hard(&l, without_margin(m.total_bytes), "the machine's memory");
+	if (kdf->exceed_available && m.swap_bytes)
+		lower_hard(&l, without_margin(m.total_bytes + m.swap_bytes),
+			   "the machine's memory and swap");
+	else
+		lower_hard(&l, without_margin(m.total_bytes), "the machine's memory");
 	if (m.cgroup_max_bytes != UINT64_MAX)
 		lower_hard(&l, without_margin(m.cgroup_max_bytes), m.cgroup_file);
 	available = m.available_bytes < m.cgroup_available_bytes ? m.available_bytes

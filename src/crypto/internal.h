@@ -144,6 +144,7 @@ int crypto_argon2(const struct crypto_pbkdf *p, unsigned int cpus, struct crypto
 
 struct crypto_memory {
 	uint64_t total_bytes, available_bytes; /* of the host */
+	uint64_t swap_bytes;		       /* of the host, in all */
 	uint64_t cgroup_max_bytes;	       /* smallest of all ancestors, UINT64_MAX = none */
 	uint64_t cgroup_available_bytes;       /* the least that an ancestor has left */
 	char cgroup_file[192];		       /* which file cgroup_max_bytes stands in */

@@ -61,7 +61,7 @@ static int read_meminfo(const char *root, struct crypto_memory *m, struct err *e
 {
 	_cleanup_free_ char *text = NULL;
 	char path[PATH_MAX_BYTES];
-	uint64_t total, available;
+	uint64_t total, available, swap;
 	int r;
 
 	snprintf(path, sizeof(path), "%s/proc/meminfo", root);
@@ -72,6 +72,9 @@ static int read_meminfo(const char *root, struct crypto_memory *m, struct err *e
 		return err_set(e, -EIO, "%s has no MemTotal", path);
 	if (!find_number(text, "MemAvailable:", &available))
 		available = total;
+	if (!find_number(text, "SwapTotal:", &swap))
+		swap = 0;
+	m->swap_bytes = swap * 1024;
 	m->total_bytes = total * 1024;
 	m->available_bytes = available * 1024;
 	return 0;

@@ -51,6 +51,15 @@ static inline void tree_meminfo(const struct tree *t, unsigned total_mib, unsign
 	tree_write(t, "proc/meminfo", text);
 }
 
+static inline void tree_swap(const struct tree *t, unsigned total_mib, unsigned swap_mib)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "MemTotal: %u kB\nMemAvailable: %u kB\nSwapTotal: %u kB\n",
+		 total_mib * 1024, total_mib * 1024, swap_mib * 1024);
+	tree_write(t, "proc/meminfo", text);
+}
+
 static inline int tree_remove_one(const char *path, const struct stat *st, int kind, struct FTW *w)
 {
 	(void)st;

@@ -104,6 +104,31 @@ static void more_than_available(void)
 	tree_remove(&t);
 }
 
+/* More than the machine's memory: with swap, for the one who asks for it, and for nobody else. */
+static void swap_counts_on_request(void)
+{
+	const struct crypto_kdf_config asked = { .exceed_available = true }, plain = { 0 };
+	struct crypto_kdf *kdf;
+	struct crypto_grant g;
+	struct err e = { 0 };
+
+	begin();
+	REQUIRE(!crypto_kdf_new_at(t.root, &plain, &kdf, NULL));
+	tree_swap(&t, 64, 128);
+	CHECK_INT(enter(kdf, 96 * MIB, &g, &e), -ENOMEM);
+	CHECK_CONTAINS(e.text, "the machine's memory");
+	crypto_kdf_free(kdf);
+	REQUIRE(!crypto_kdf_new_at(t.root, &asked, &kdf, NULL));
+	REQUIRE(!enter(kdf, 96 * MIB, &g, &e));
+	crypto_admission_leave(kdf, &g);
+	CHECK_INT(enter(kdf, 256 * MIB, &g, &e), -ENOMEM);
+	CHECK_CONTAINS(e.text, "the machine's memory and swap");
+	tree_swap(&t, 64, 0);
+	CHECK_INT(enter(kdf, 96 * MIB, &g, &e), -ENOMEM);
+	crypto_kdf_free(kdf);
+	tree_remove(&t);
+}
+
 static void small_ones_dont_queue(void)
 {
 	struct crypto_grant big, small;
@@ -299,6 +324,7 @@ int main(void)
 	RUN(limits_by_name);
 	RUN(short_of_memory);
 	RUN(more_than_available);
+	RUN(swap_counts_on_request);
 	RUN(small_ones_dont_queue);
 	RUN(arenas_are_used_again);
 	RUN(smallest_arena_is_used_again);

@@ -12,7 +12,7 @@
 int block_loop_query(const char *name, struct block_loop *ret)
 {
 	_cleanup_close_ int fd = -1;
-	struct loop_info64 info;
+	struct loop_info64 info = { 0 };
 	char backing[64 + NAME_MAX];
 	struct stat st;
 

@@ -187,7 +187,7 @@ int block_attach_file(int fd, const char *given, bool readonly, struct block_dev
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_set(e, -ENOMEM, "no memory for a device");
-	d->fd = d->file_fd = -1;
+	d->fd = d->file_fd = d->claim_fd = -1;
 	d->readonly = readonly;
 	r = attach_into(d, fd, given, e);
 	if (r)

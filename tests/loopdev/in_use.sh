@@ -123,7 +123,7 @@ check "with its own data it opens" "$CRYPTVOL" open --key-file "$SCRATCH/one" --
 "$CRYPTVOL" close "$NAME"
 losetup -d "$HLOOP" "$VOLUME"
 
-# ---- a copy that is newer, and that only we can't use ----
+# ---- a copy that is newer, and that can't be read ----
 IMAGE=$(make_image 32M)
 "$CRYPTSETUP" "${FORMAT[@]}" --key-file "$SCRATCH/one" "$IMAGE" || fail "format"
 python3 - "$IMAGE" <<'END'
@@ -132,7 +132,7 @@ with open(sys.argv[1], "r+b") as f:
     f.seek(16384)
     copy = bytearray(f.read(16384))
     copy[16:24] = (int.from_bytes(copy[16:24], "big") + 5).to_bytes(8, "big")
-    copy[4096:] = copy[4096:].rstrip(b"\0").replace(b'"json_size":"12288"', b'"json_size":" 12288"').ljust(12288, b"\0")
+    copy[4096:] = copy[4096:].rstrip(b"\0").replace(b'"json_size":"12288"', b'"json_size":"1228x"').ljust(12288, b"\0")
     copy[448:512] = bytes(64)
     copy[448:480] = hashlib.sha256(copy).digest()
     f.seek(16384)

@@ -58,7 +58,7 @@ static int kill_slot(struct cli *c, struct kill_job *job)
 	/* cryptsetup does without the passphrase where its standard input is empty. */
 	if (r != -ENODATA || (src.file && strcmp(src.file, "-") != 0))
 		return r;
-	if (job->last)
+	if (job->last && !cli_set(c, OPT_BATCH_MODE))
 		return err_set(
 			&c->err, r,
 			"Keyslot %d is the last one, and nothing proves that it is meant: its "

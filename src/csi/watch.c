@@ -31,7 +31,7 @@ struct csi_watch {
 	pthread_t thread;
 	pthread_mutex_t lock; /* of all below, but for what only the thread has */
 	pthread_cond_t wake;
-	bool stop, running;
+	bool stop, running, done;
 	int kmsg; /* -1: the kernel's log can't be read here */
 	struct errors *errors;
 	size_t n_errors;
@@ -373,6 +373,10 @@ static void *watch(void *arg)
 		look_at_disk(w);
 		look_at_volumes(w);
 	} while (wait_a_while(w));
+	pthread_mutex_lock(&w->lock);
+	w->done = true;
+	pthread_cond_broadcast(&w->wake);
+	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
@@ -427,17 +431,24 @@ bool csi_watch_stop(struct csi_driver *d)
 {
 	struct csi_watch *w = d->watch;
 	struct timespec until;
+	bool ended;
+	int r = 0;
 
 	if (!w)
 		return true;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += STOP_SECONDS;
 	pthread_mutex_lock(&w->lock);
 	w->stop = true;
-	pthread_cond_signal(&w->wake);
+	pthread_cond_broadcast(&w->wake);
+	while (w->running && !w->done && !r)
+		r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+	ended = !w->running || w->done;
 	pthread_mutex_unlock(&w->lock);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += STOP_SECONDS;
-	if (w->running && pthread_timedjoin_np(w->thread, NULL, &until))
+	if (!ended)
 		return false; /* it waits for a disk that hangs */
+	if (w->running)
+		pthread_join(w->thread, NULL);
 	d->watch = NULL;
 	release(w);
 	return true;

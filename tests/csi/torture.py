@@ -28,7 +28,7 @@ def rows(state, sql):
         return [dict(r) for r in db.execute(sql)]
 
 
-CHANCE = {"nonce", "fs_nonce", "pin_uuid", "pin_digest", "created", "created_nanos"}
+CHANCE = {"nonce", "fs_nonce", "pin_uuid", "pin_digest", "pin_mapping", "created", "created_nanos"}
 
 
 def names(folder):

@@ -190,7 +190,7 @@ class NodePublish(Stage):
 
 
 class Expand(Scenario):
-    """ControllerExpandVolume, NodeExpandVolume of a staged volume, without its secret"""
+    """ControllerExpandVolume, NodeExpandVolume of a staged volume, with its secret: a killed driver keeps no key"""
 
     def before(self):
         self.v = self.copy()
@@ -198,7 +198,7 @@ class Expand(Scenario):
         self.v.stage()
 
     def call(self):
-        self.v.expand(2 * SIZE)
+        self.v.expand(2 * SIZE, secrets=self.v.secrets)
 
     def check(self):
         self.has_file(self.v.staging)

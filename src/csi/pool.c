@@ -26,7 +26,9 @@ struct csi_pool {
 	pthread_cond_t tick; /* for the monitor; of CLOCK_MONOTONIC, as base_now */
 	pthread_cond_t gone; /* a thread has ended */
 	struct lane lanes[CSI_LANES];
-	unsigned int threads; /* of all lanes, and the monitor */
+	unsigned int threads; /* of all lanes */
+	pthread_t monitor;    /* ends after all workers, and is joined */
+	bool monitored;
 	bool stop;
 };
 
@@ -151,7 +153,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct csi_pool *p, void *(*f)(void *), void *arg)
+static int add_worker(struct lane *l)
 {
 	pthread_attr_t attr;
 	pthread_t t;
@@ -159,20 +161,13 @@ static int start_thread(struct csi_pool *p, void *(*f)(void *), void *arg)
 
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&t, &attr, f, arg);
+	r = pthread_create(&t, &attr, work, l);
 	pthread_attr_destroy(&attr);
-	if (!r)
-		p->threads++;
-	return -r;
-}
-
-static int add_worker(struct lane *l)
-{
-	int r = start_thread(l->pool, work, l);
-
-	if (!r)
-		l->threads++;
-	return r;
+	if (r)
+		return -r;
+	l->pool->threads++;
+	l->threads++;
+	return 0;
 }
 
 /* Somebody for the first that waits: one who has nothing to do, or a new one. Where there is no
@@ -223,8 +218,8 @@ static void *monitor(void *arg)
 		for (size_t i = 0; i < CSI_LANES; i++)
 			serve_waiting(&p->lanes[i]);
 	}
-	p->threads--;
-	pthread_cond_broadcast(&p->gone);
+	while (p->threads)
+		pthread_cond_wait(&p->gone, &p->lock);
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
@@ -247,7 +242,8 @@ int csi_pool_new(const struct csi_pool_config *c, struct csi_pool **ret, struct 
 	pthread_cond_init(&p->tick, &clock);
 	pthread_condattr_destroy(&clock);
 	pthread_mutex_lock(&p->lock);
-	r = start_thread(p, monitor, p);
+	r = -pthread_create(&p->monitor, NULL, monitor, p);
+	p->monitored = !r;
 	for (size_t i = 0; i < CSI_LANES; i++) {
 		p->lanes[i].pool = p;
 		p->lanes[i].id = (enum csi_lane)i;
@@ -276,6 +272,8 @@ void csi_pool_free(struct csi_pool *p)
 	while (p->threads)
 		pthread_cond_wait(&p->gone, &p->lock);
 	pthread_mutex_unlock(&p->lock);
+	if (p->monitored)
+		pthread_join(p->monitor, NULL);
 	for (size_t i = 0; i < CSI_LANES; i++)
 		pthread_cond_destroy(&p->lanes[i].work);
 	pthread_cond_destroy(&p->tick);

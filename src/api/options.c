@@ -93,7 +93,7 @@ static int set_text(const struct option_row *row, char **at, const char *value, 
 
 static int set_number(const struct option_row *row, uint64_t *at, const char *value, struct err *e)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r = -EINVAL;
 
 	if (value)

@@ -105,7 +105,7 @@ static int check_pair(struct header_pair *p, uint64_t device_bytes, unsigned int
 		return 0;
 	}
 	r = finish(p, device_bytes, &h, e);
-	if (!r)
+	if (!r && h)
 		*ret_version = h->version;
 	return r;
 }

@@ -149,7 +149,7 @@ int state_step(struct backend *b, sqlite3_stmt *s, struct err *e)
 static int run(struct backend *b, int *ret_changes, struct err *e, const char *sql,
 	       const char *types, va_list ap)
 {
-	sqlite3_stmt *s;
+	sqlite3_stmt *s = NULL;
 	int r;
 
 	r = prepare(b, &s, sql, types, ap, e);

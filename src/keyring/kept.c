@@ -293,7 +293,7 @@ static int end_rings(int32_t parent, keyring_lives *lives, void *arg, struct err
 	_cleanup_free_ int32_t *rings = NULL;
 	int n = read_whole(parent, &rings, e), ended = 0;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; rings && i < n; i++) {
 		struct keyring_description d;
 
 		if (keyring_sys_describe(rings[i], &d) || strcmp(d.type, "keyring") != 0 ||

@@ -40,32 +40,37 @@ bool block_loop_over(const struct block_loop *l, const struct stat *st)
 	return l->file_device == st->st_dev && l->file_inode == st->st_ino;
 }
 
+static int append(struct block_loop **list, size_t *n, const struct block_loop *one, struct err *e)
+{
+	struct block_loop *more = reallocarray(*list, *n + 1, sizeof(*more));
+
+	if (!more)
+		return err_set(e, -ENOMEM, "no memory to list the loop devices");
+	*list = more;
+	more[(*n)++] = *one;
+	return 0;
+}
+
 int block_loop_list(struct block_loop **ret, size_t *ret_n, struct err *e)
 {
 	struct block_loop *list = NULL, one;
 	struct dirent *entry;
 	size_t n = 0;
 	DIR *dir;
+	int r = 0;
 
 	*ret = NULL;
 	*ret_n = 0;
 	dir = opendir("/sys/block");
-	while (dir && (entry = readdir(dir))) {
-		struct block_loop *more;
-
-		if (block_loop_query(entry->d_name, &one))
-			continue; /* nothing attached, or not ours to see */
-		more = reallocarray(list, n + 1, sizeof(*list));
-		if (!more) {
-			free(list);
-			closedir(dir);
-			return err_set(e, -ENOMEM, "no memory to list the loop devices");
-		}
-		list = more;
-		list[n++] = one;
-	}
+	while (!r && dir && (entry = readdir(dir)))
+		if (!block_loop_query(entry->d_name, &one)) /* else nothing attached, or not ours to see */
+			r = append(&list, &n, &one, e);
 	if (dir)
 		closedir(dir);
+	if (r) {
+		free(list);
+		return r;
+	}
 	*ret = list;
 	*ret_n = n;
 	return 0;
